@@ -1,0 +1,23 @@
+//! jtest answers one question about a RabbitMQ cluster: when the network splits, a node
+//! dies or a clock jumps, are messages lost that were confirmed?
+//!
+//! The modules are the rooms of the house, in floors; imports point only downward.
+//!
+//! - plan, pure: [`diagnostic`], [`inventory`], [`scenario`], [`schedule`]
+//! - evidence, pure: [`event`], [`history`], [`check`]
+//! - effects, everything that touches the world: [`remote`], [`node`], [`rabbitmq`],
+//!   [`fault`], [`nemesis`], [`workload`]
+//! - presentation: [`progress`], [`report`]
+//! - on top: [`run`], [`cli`]
+//!
+//! `ARCHITECTURE.md` tells the invariants.
+
+pub mod check;
+pub mod cli;
+pub mod diagnostic;
+pub mod event;
+pub mod history;
+pub mod inventory;
+pub mod remote;
+pub mod scenario;
+pub mod schedule;

@@ -1,0 +1,29 @@
+//! Checkers: pure functions from a history and the run's events to findings.
+//!
+//! The verdict is three-valued; unknown is never rounded up.
+
+use serde::{Deserialize, Serialize};
+
+/// The answer of a checker or of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Nothing that was promised was broken, and the evidence is complete.
+    Valid,
+    /// A promise was broken.
+    Invalid,
+    /// The evidence does not suffice.
+    Unknown,
+}
+
+impl Verdict {
+    /// Of two verdicts about the same run: a broken promise outweighs everything, missing
+    /// evidence outweighs `Valid`.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Invalid, _) | (_, Self::Invalid) => Self::Invalid,
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::Valid, Self::Valid) => Self::Valid,
+        }
+    }
+}

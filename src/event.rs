@@ -1,0 +1,173 @@
+//! What happens in a run besides operations: stages, faults, cluster views, findings.
+//!
+//! One enum, linearized by one task, feeds the recorder (`events.jsonl`), the terminal and
+//! the report. Nothing else writes to the terminal while a run is on.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::history::operation::Nanos;
+use crate::inventory::NodeName;
+use crate::schedule::FaultId;
+
+/// The stages of a run, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Connections to all hosts; the hold on them is taken.
+    Connect,
+    /// Facts of the hosts; refusals.
+    Preflight,
+    /// Broker installed, configured, clustered, proven ready.
+    Deploy,
+    /// Producers run; faults are injected and healed.
+    Load,
+    /// Everything in force is undone.
+    Heal,
+    /// The cluster becomes whole.
+    Recover,
+    /// Every queue is read to its proven end.
+    Drain,
+    /// Logs and configuration come home.
+    Collect,
+    /// The verdict.
+    Check,
+    /// The pages and files for people and machines.
+    Report,
+}
+
+/// An event with its time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Nanoseconds since the run's zero, on the control node's monotonic clock.
+    pub time: Nanos,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// How a fault's proof went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Whether the fault is proven to have bitten.
+    pub proven: bool,
+    /// What was seen, in words: counters, connection attempts.
+    pub evidence: Vec<String>,
+}
+
+/// What one node says of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeView {
+    /// Nodes it sees running, itself included; empty when its broker does not answer.
+    pub running: Vec<NodeName>,
+    /// Nodes it reports as partitioned from it.
+    pub partitions: Vec<NodeName>,
+}
+
+/// Why a drain is or is not proven complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainProof {
+    /// Whether every node's own counts of ready and unacknowledged were zero.
+    pub complete: bool,
+    /// What was asked and answered.
+    pub evidence: Vec<String>,
+}
+
+/// Everything that can happen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A stage begins.
+    StageBegan {
+        /// Which.
+        stage: Stage,
+    },
+    /// A stage ended.
+    StageEnded {
+        /// Which.
+        stage: Stage,
+        /// Why it failed, if it did.
+        error: Option<String>,
+    },
+    /// Something a person wants to read while it runs.
+    Note {
+        /// The host it concerns.
+        node: Option<NodeName>,
+        /// The text.
+        text: String,
+    },
+    /// A fault was asked for; everything looked up at injection is in it.
+    FaultAsked {
+        /// Which.
+        fault: FaultId,
+        /// Its kind, such as `partition`.
+        kind: String,
+        /// In words, such as `n1 n2 | n3 n4 n5`.
+        description: String,
+        /// For a partition: the groups.
+        groups: Vec<Vec<NodeName>>,
+    },
+    /// It is in force on all its nodes.
+    FaultInjected {
+        /// Which.
+        fault: FaultId,
+        /// When the first node had it, on the run's clock.
+        first: Nanos,
+        /// When the last node had it.
+        last: Nanos,
+        /// Last minus first as measured on the nodes, in microseconds; `None` where their clocks cannot tell.
+        spread_us: Option<u64>,
+    },
+    /// Whether it bit.
+    FaultProven {
+        /// Which.
+        fault: FaultId,
+        /// The proof.
+        proof: Proof,
+    },
+    /// It is undone on all its nodes.
+    FaultHealed {
+        /// Which.
+        fault: FaultId,
+        /// Proof that it is gone.
+        proof: Proof,
+    },
+    /// It could not be injected or healed.
+    FaultFailed {
+        /// Which.
+        fault: FaultId,
+        /// Why.
+        error: String,
+    },
+    /// The cluster's view of itself, node by node.
+    ClusterView {
+        /// Per node asked; a node that did not answer is absent.
+        views: BTreeMap<NodeName, NodeView>,
+        /// The node that leads the queue, where one knows.
+        leader: Option<NodeName>,
+    },
+    /// Counts of the load so far, about once a second; for the terminal.
+    Progress {
+        /// Attempts invoked.
+        attempts: u64,
+        /// Completed `ok`.
+        ok: u64,
+        /// Completed `fail`.
+        fail: u64,
+        /// Completed `info`.
+        info: u64,
+        /// Messages received.
+        received: u64,
+    },
+    /// The drain ended.
+    Drained {
+        /// Whether it is proven complete.
+        proof: DrainProof,
+    },
+    /// The user or a signal asked to stop.
+    Interrupted {
+        /// How, such as `SIGINT`.
+        by: String,
+    },
+}

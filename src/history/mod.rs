@@ -1,0 +1,3 @@
+//! The history of a run: every operation in the order of real time, append-only.
+
+pub mod operation;

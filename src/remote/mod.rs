@@ -1,0 +1,179 @@
+//! The seam to a host: run a script, put bytes, get a stream.
+//!
+//! A step on a host is one round trip: one shell script, run by `sh` (under sudo where the
+//! inventory says so), its arguments quoted, its standard input free for data and
+//! secrets. [`Remote`] is implemented by `Ssh` and, for unit tests of the callers' own
+//! logic, by `Fake`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::inventory::{NodeName, Secret};
+
+/// A shell script with its arguments (`$1`, `$2`, ...), never interpolated into its text.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// A few words for error messages and logs, such as `join the cluster`.
+    pub purpose: String,
+    /// POSIX sh. Run with `set -eu` in force.
+    pub text: String,
+    /// `$1`, `$2`, ...; visible in the host's process list, so never a secret.
+    pub args: Vec<String>,
+    /// Fed to the script's standard input, then closed.
+    pub stdin: Vec<u8>,
+    /// Whether it must run as root.
+    pub root: bool,
+    /// After which it is ended on the host (`timeout`) and here.
+    pub deadline: Duration,
+}
+
+impl Script {
+    /// A script run as root with no arguments and no input, to be ended after 30 s.
+    pub fn new(purpose: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            purpose: purpose.into(),
+            text: text.into(),
+            args: Vec::new(),
+            stdin: Vec::new(),
+            root: true,
+            deadline: Duration::from_secs(30),
+        }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<I: IntoIterator<Item = S>, S: Into<String>>(mut self, args: I) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets the standard input.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// Feeds a secret as the standard input.
+    pub fn stdin_secret(self, secret: &Secret) -> Self {
+        self.stdin(secret.expose().as_bytes())
+    }
+
+    /// Sets the deadline.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Runs it as the login user instead of root.
+    pub fn as_login_user(mut self) -> Self {
+        self.root = false;
+        self
+    }
+}
+
+/// What a script that exited 0 wrote.
+#[derive(Debug, Clone, Default)]
+pub struct Output {
+    /// Standard output, whole (bounded; more than the bound is an error).
+    pub stdout: Vec<u8>,
+    /// Standard error, its tail.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Standard output as text, trimmed at the end; broken UTF-8 is replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).trim_end().to_owned()
+    }
+}
+
+/// Why a step on a host failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// No connection, or it was lost.
+    #[error("{node}: cannot {purpose}: {reason}")]
+    Unreachable {
+        /// The host.
+        node: NodeName,
+        /// What was being done.
+        purpose: String,
+        /// Why, with the remedy where there is one.
+        reason: String,
+    },
+    /// The script ended with another status than 0.
+    #[error("{node}: cannot {purpose}: exit status {status}{}", tail(.stderr))]
+    Failed {
+        /// The host.
+        node: NodeName,
+        /// What was being done.
+        purpose: String,
+        /// The exit status; 124 or 137 where the host's `timeout` ended it, 128+n for a signal.
+        status: u32,
+        /// The tail of standard error.
+        stderr: String,
+    },
+    /// It took longer than its deadline.
+    #[error("{node}: cannot {purpose}: no end after {} s{}", .deadline.as_secs_f32(), tail(.stderr))]
+    Deadline {
+        /// The host.
+        node: NodeName,
+        /// What was being done.
+        purpose: String,
+        /// The deadline.
+        deadline: Duration,
+        /// The tail of standard error until then.
+        stderr: String,
+    },
+}
+
+fn tail(stderr: &str) -> String {
+    if stderr.trim().is_empty() {
+        String::new()
+    } else {
+        format!("; it said: {}", stderr.trim())
+    }
+}
+
+/// A running script whose input and output are used while it runs.
+#[async_trait]
+pub trait Process: Send {
+    /// Sends bytes to its standard input.
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), RemoteError>;
+    /// The next line of its standard output without the line feed; `None` at its end.
+    async fn read_line(&mut self) -> Result<Option<String>, RemoteError>;
+    /// The next chunk of its standard output; `None` at its end.
+    async fn read_chunk(&mut self) -> Result<Option<Vec<u8>>, RemoteError>;
+    /// Closes its standard input, drains its output and waits for its end.
+    async fn finish(self: Box<Self>) -> Result<Output, RemoteError>;
+}
+
+/// A host that scripts can be run on.
+#[async_trait]
+pub trait Remote: Send + Sync + fmt::Debug {
+    /// The host's name in the inventory.
+    fn node(&self) -> &NodeName;
+
+    /// Runs a script to its end; any exit status but 0 is an error.
+    async fn run(&self, script: &Script) -> Result<Output, RemoteError>;
+
+    /// Starts a script to talk with while it runs; `script.stdin` is sent first and the
+    /// input left open. The deadline covers its whole life.
+    async fn open(&self, script: &Script) -> Result<Box<dyn Process>, RemoteError>;
+
+    /// Puts a file there, atomically, with owner root and the given mode.
+    async fn put(&self, path: &str, mode: u32, bytes: &[u8]) -> Result<(), RemoteError>;
+
+    /// Ends the connection.
+    async fn close(&self);
+}
+
+/// A shared handle to a host.
+pub type Host = Arc<dyn Remote>;

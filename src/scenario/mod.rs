@@ -1,0 +1,199 @@
+//! A scenario: one experiment. Cluster settings, queue, workload, schedule, checks.
+//!
+//! These are the validated types; they serialize into `run.json` as resolved.
+//! All durations are whole milliseconds in files of a run and `10s`, `1m30s`, `250ms` in YAML.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// One experiment, every value resolved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scenario {
+    /// Its name: also the directory under `runs/`.
+    pub name: String,
+    /// One sentence for `jtest scenarios`.
+    pub description: String,
+    /// How the brokers are installed and configured.
+    pub cluster: Cluster,
+    /// The queue under test.
+    pub queue: Queue,
+    /// What the clients do.
+    pub workload: Workload,
+    /// When which fault is injected and healed.
+    pub schedule: Vec<Step>,
+    /// How long the cluster may take to become whole after the last heal.
+    #[serde(with = "duration_ms")]
+    pub recovery_timeout: Duration,
+    /// How long the drain may take.
+    #[serde(with = "duration_ms")]
+    pub drain_timeout: Duration,
+}
+
+/// Where the broker comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The host's own package repositories.
+    Apt,
+    /// A directory of `.deb` files on the control node, uploaded over SSH.
+    Debs(PathBuf),
+    /// Already installed; only configured.
+    Installed,
+    /// An existing cluster: nothing is installed, configured or wiped.
+    Existing,
+}
+
+/// The broker's `cluster_partition_handling`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartitionHandling {
+    /// Does nothing; after the cut one side must be restarted by hand, which jtest does and records.
+    Ignore,
+    /// Nodes in a minority stop their application.
+    PauseMinority,
+    /// After the cut the losing side restarts and takes the winner's state.
+    Autoheal,
+}
+
+/// Settings of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Where the broker comes from.
+    pub source: Source,
+    /// A version of the package, as the package manager writes it; `None` is the newest there.
+    pub version: Option<String>,
+    /// `cluster_partition_handling`.
+    pub partition_handling: PartitionHandling,
+    /// `net_ticktime` of the Erlang kernel, in seconds.
+    pub net_ticktime_s: u32,
+    /// Whether the unit's own restart of a killed broker (Debian: after 10 s) stays.
+    pub systemd_restart: bool,
+    /// How long installing, configuring and clustering may take.
+    #[serde(with = "duration_ms")]
+    pub deploy_timeout: Duration,
+}
+
+/// The kind of the queue under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QueueType {
+    /// One replica, on one node.
+    Classic,
+    /// A classic queue with mirrors by policy (up to RabbitMQ 3.x).
+    Mirrored,
+    /// Replicated by Raft.
+    Quorum,
+}
+
+/// The queue under test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    #[serde(rename = "type")]
+    pub kind: QueueType,
+    /// How many nodes hold it (`ha-params` of exactly-N mirrors, `x-quorum-initial-group-size`);
+    /// `None` is every node. Meaningless for `Classic`.
+    pub replicas: Option<u32>,
+}
+
+/// When a workload has done enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Amount {
+    /// So many values per producer.
+    Messages(u64),
+    /// So long in all.
+    Duration(#[serde(with = "duration_ms")] Duration),
+    /// Until the schedule's last step is done (and a little after).
+    Schedule,
+}
+
+/// The queue workload: one producer and connection per node, publisher confirms,
+/// persistent, mandatory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Workload {
+    /// When it has done enough.
+    pub amount: Amount,
+    /// Messages per second and producer, open loop (latency counts from the intended
+    /// time); `None` is a closed loop, as fast as confirms come.
+    pub rate: Option<f64>,
+    /// How many messages of one producer may be unconfirmed at once, from 1.
+    pub window: u32,
+    /// After how long a missing confirm becomes `info`.
+    #[serde(with = "duration_ms")]
+    pub confirm_timeout: Duration,
+    /// How often a value whose attempt did not end `ok` is sent again; each is an attempt of its own.
+    pub resends: u32,
+    /// How often a producer reconnects (to the same node) before it gives up.
+    pub reconnects: u32,
+    /// Pause before a reconnect.
+    #[serde(with = "duration_ms")]
+    pub reconnect_pause: Duration,
+    /// Bytes of a message's body, at least what identifies it.
+    pub body_bytes: u32,
+}
+
+/// One entry of a schedule: a fault, injected and healed `repeat` times.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// When the first injection is due, after the load began.
+    #[serde(with = "duration_ms")]
+    pub at: Duration,
+    /// What is injected.
+    pub fault: FaultSpec,
+    /// How long it stays.
+    #[serde(with = "duration_ms")]
+    pub duration: Duration,
+    /// How many times in all, from 1.
+    pub repeat: u32,
+    /// From heal to the next injection.
+    #[serde(with = "duration_ms")]
+    pub pause: Duration,
+}
+
+/// A fault as a scenario asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultSpec {
+    /// The nodes are split into groups that cannot reach each other.
+    Partition(PartitionSpec),
+}
+
+/// How a partition divides the nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartitionSpec {
+    /// Named nodes; nodes in no group form one more.
+    Groups(Vec<Vec<String>>),
+    /// A random minority (as large as it can be) against the majority, by the seed.
+    Minority,
+    /// The first half (smaller) of a shuffle against the rest, by the seed.
+    Halves,
+    /// One random node against all others, by the seed.
+    One,
+    /// The leader of the queue and as many others as still make a minority, looked up at injection.
+    LeaderMinority,
+    /// The leader of the queue alone, looked up at injection.
+    LeaderAlone,
+}
+
+/// Durations as whole milliseconds.
+pub mod duration_ms {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes milliseconds.
+    pub fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Reads milliseconds.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}
