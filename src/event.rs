@@ -171,3 +171,17 @@ pub enum Event {
         by: String,
     },
 }
+
+/// Where events go. One task behind it gives them their order and their time.
+pub trait Emit: Send + Sync {
+    /// Hands over an event. Returns soon: the way behind it is bounded and always drained.
+    fn emit(&self, event: Event);
+
+    /// Something a person wants to read.
+    fn note(&self, node: Option<&NodeName>, text: String) {
+        self.emit(Event::Note {
+            node: node.cloned(),
+            text,
+        });
+    }
+}

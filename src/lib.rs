@@ -4,8 +4,8 @@
 //! The modules are the rooms of the house, in floors; imports point only downward.
 //!
 //! - plan, pure: [`diagnostic`], [`inventory`], [`scenario`], [`schedule`]
-//! - evidence, pure: [`event`], [`history`], [`check`]
-//! - effects, everything that touches the world: [`remote`], [`node`], [`rabbitmq`],
+//! - evidence, pure: [`event`], [`manifest`], [`history`], [`check`]
+//! - effects, everything that touches the world: [`clock`], [`remote`], [`node`], [`rabbitmq`],
 //!   [`fault`], [`nemesis`], [`workload`]
 //! - presentation: [`progress`], [`report`]
 //! - on top: [`run`], [`cli`]
@@ -14,10 +14,12 @@
 
 pub mod check;
 pub mod cli;
+pub mod clock;
 pub mod diagnostic;
 pub mod event;
 pub mod history;
 pub mod inventory;
+pub mod manifest;
 pub mod remote;
 pub mod scenario;
 pub mod schedule;
