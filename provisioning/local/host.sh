@@ -1,0 +1,99 @@
+# shellcheck shell=bash
+# One host of a lab: its disk (an overlay on the shared root file system), its identity,
+# its power.
+
+# By cgroup, and by its command line a power script that has not entered its cgroup yet.
+lab_pids() {
+  cgroup_pids "$control"
+  pgrep -f "^bash .*/provisioning/local/power $lab_name [0-9]$" || true
+}
+
+host_running() { [ -n "$(host_pid1 "$1")" ]; }
+
+# The host's PID 1 as this machine counts. It may be alive although systemd-nspawn is not.
+host_pid1() {
+  local pid
+  cgroup_pids "$control/n$1" | while read -r pid; do
+    awk '$1 == "NSpid:" && NF == 3 && $3 == 1 { print $2 }' "/proc/$pid/status" 2>/dev/null || true
+  done
+}
+
+# Host keys belong to the lab, so that known_hosts stays right over resets.
+host_keys_ensure() {
+  local n=$1 keys=$state/keys/n$1 type
+  mkdir -p "$keys"
+  for type in ed25519 ecdsa rsa; do
+    [ -s "$keys/ssh_host_${type}_key.pub" ] && continue
+    rm -f "$keys/ssh_host_${type}_key"
+    ssh-keygen -q -t "$type" -N '' -C "root@n$n" -f "$keys/ssh_host_${type}_key" </dev/null
+  done
+}
+
+host_disk_up() {
+  local n=$1 dir
+  dir=$(host_dir "$n")
+  host_disk_mounted "$n" && return
+  mkdir -p "$dir/upper" "$dir/work" "$dir/root"
+  mount -t overlay "$control-n$n" \
+    -o "lowerdir=$rootfs,upperdir=$dir/upper,workdir=$dir/work" "$dir/root" ||
+    die "cannot mount an overlay in $dir; if $lab_state_root is itself on an overlay, mount a real file system there"
+  host_identify "$n" "$dir/root"
+}
+
+host_disk_mounted() { mountpoint -q "$(host_dir "$1")/root"; }
+
+host_identify() {
+  local n=$1 root=$2
+  echo "n$n" >"$root/etc/hostname"
+  cat >"$root/etc/hosts" <<HOSTS
+127.0.0.1 localhost
+$(host_address "$n") n$n
+::1 localhost ip6-localhost ip6-loopback
+HOSTS
+  uplink_resolv_conf >"$root/etc/resolv.conf"
+  install -m 600 "$state/keys/n$n"/ssh_host_*_key "$root/etc/ssh/"
+  install -m 644 "$state/keys/n$n"/ssh_host_*_key.pub "$root/etc/ssh/"
+  install -d -m 700 "$root/home/jtest/.ssh"
+  install -m 600 "$state/id_ed25519.pub" "$root/home/jtest/.ssh/authorized_keys"
+  chroot "$root" chown -R jtest:jtest /home/jtest/.ssh
+}
+
+# Leaves the host without power, its disk empty.
+host_disk_down() {
+  local dir
+  dir=$(host_dir "$1")
+  if host_disk_mounted "$1"; then umount "$dir/root"; fi
+  rm -rf --one-file-system "$dir"
+}
+
+# The power script outlives this one, so it gets neither its locks nor its terminal.
+host_power_on() {
+  local n=$1
+  mkdir -p "$state/log"
+  setsid "$lab_recipes/power" "$lab_name" "$n" \
+    </dev/null >"$state/log/n$n.log" 2>&1 {lab_lock}>&- &
+}
+
+# As if the cable were pulled: nothing in the host gets to say goodbye.
+host_power_off() {
+  cgroup_kill "$control/n$1"
+  host_unplug "$1"
+}
+
+host_ssh() {
+  local n=$1
+  shift
+  ip netns exec "$control" ssh -F /dev/null -i "$state/id_ed25519" \
+    -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes \
+    -o UserKnownHostsFile="$state/known_hosts" -o GlobalKnownHostsFile=/dev/null \
+    -o ConnectTimeout=5 -o LogLevel=ERROR "jtest@$(host_address "$n")" "$@"
+}
+
+host_answers() { host_ssh "$1" -n -o BatchMode=yes -o ServerAliveInterval=3 -o ServerAliveCountMax=2 true >/dev/null 2>&1; }
+
+host_await() {
+  local n=$1
+  wait_until "$deadline_boot_s" host_answers "$n" && return
+  tail -n 20 "$state/log/n$n.log" >&2 || true
+  die "n$n did not answer on SSH within ${deadline_boot_s} s; its console is $state/log/n$n.log"
+}
