@@ -3,7 +3,7 @@
 //!
 //! The modules are the rooms of the house, in floors; imports point only downward.
 //!
-//! - plan, pure: [`diagnostic`], [`inventory`], [`scenario`], [`schedule`]
+//! - plan, pure: [`diagnostic`], [`yaml`], [`inventory`], [`scenario`], [`schedule`]
 //! - evidence, pure: [`event`], [`manifest`], [`history`], [`check`]
 //! - effects, everything that touches the world: [`clock`], [`remote`], [`node`], [`rabbitmq`],
 //!   [`fault`], [`nemesis`], [`workload`]
@@ -23,3 +23,4 @@ pub mod manifest;
 pub mod remote;
 pub mod scenario;
 pub mod schedule;
+pub mod yaml;
