@@ -4,6 +4,7 @@
 //! the report. Nothing else writes to the terminal while a run is on.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,23 @@ pub enum Stage {
     Check,
     /// The pages and files for people and machines.
     Report,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Connect => "connect",
+            Self::Preflight => "preflight",
+            Self::Deploy => "deploy",
+            Self::Load => "load",
+            Self::Heal => "heal",
+            Self::Recover => "recover",
+            Self::Drain => "drain",
+            Self::Collect => "collect",
+            Self::Check => "check",
+            Self::Report => "report",
+        })
+    }
 }
 
 /// An event with its time.
@@ -184,4 +202,10 @@ pub trait Emit: Send + Sync {
             text,
         });
     }
+}
+
+/// Shows events to a person.
+pub trait Show: Send {
+    /// An event happened. Called in order, from one thread.
+    fn show(&mut self, record: &Record);
 }
