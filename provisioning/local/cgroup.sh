@@ -30,10 +30,10 @@ cgroup_make() {
   IFS=/ read -ra parts <<<"$2"
   for part in "${parts[@]}"; do
     mkdir -p "$at/$part"
-    for file in cpuset.cpus cpuset.mems; do
-      if [ -e "$at/$part/cgroup.clone_children" ] && [ "$(cat "$at/$part/$file" 2>&1)" = '' ]; then
-        cat "$at/$file" >"$at/$part/$file"
-      fi
+    for file in "$at/$part"/cpuset.{cpus,mems}; do
+      # Version 2 needs none, and has no such file in its root to copy from.
+      if [ ! -e "$at/${file##*/}" ] || [ ! -e "$file" ]; then continue; fi
+      [ -n "$(cat "$file")" ] || cat "$at/${file##*/}" >"$file"
     done
     at=$at/$part
   done

@@ -13,7 +13,7 @@ lab_suites=(bookworm bullseye trixie forky)
 
 deadline_lock_s=900
 deadline_build_s=1500
-deadline_boot_s=120
+deadline_boot_s=180
 deadline_halt_s=20
 
 say() { printf 'lab: %s\n' "$*" >&2; }

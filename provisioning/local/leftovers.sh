@@ -13,3 +13,5 @@ leftovers() {
 }
 
 leftover_processes() { lab_pids | sed 's/^/process /'; }
+
+nothing_left() { [ -z "$(leftovers)" ]; }

@@ -127,6 +127,7 @@ uplink_down() {
     iptables -w 10 ${rule/#-A/-D}
   done
   if nft list table inet "$control" >/dev/null 2>&1; then nft delete table inet "$control"; fi
-  if ip link show "$uplink" >/dev/null 2>&1; then ip link delete "$uplink"; fi
+  # It may be going by itself, with its peer's namespace.
+  ip link delete "$uplink" 2>/dev/null || true
   unlock machine_lock
 }
