@@ -10,13 +10,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// How many mistakes of one file are told; the rest is counted.
 const DIAGNOSTICS_MAX: usize = 100;
 /// How many are kept at all: a file of nothing but mistakes must not cost unbounded time.
 const COLLECTED_MAX: usize = 1_000;
-/// Shorter texts are not hidden wherever they occur: every message would become unreadable.
-const HIDDEN_CHARS_MIN: usize = 4;
 /// Characters of a line that a snippet shows.
 const SNIPPET_CHARS_MAX: usize = 100;
 /// Characters of a message or remedy.
@@ -137,14 +136,10 @@ impl std::error::Error for Diagnostics {}
 pub struct Collector<'t> {
     file: String,
     lines: Vec<&'t str>,
-    /// Texts that no snippet and no message may show, the longest first.
-    hidden: BTreeSet<Hidden>,
+    /// Lines that no snippet may show.
+    hidden: BTreeSet<usize>,
     found: Vec<Diagnostic>,
 }
-
-/// A secret, ordered so that the longest is masked first: it may contain a shorter one.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Hidden(std::cmp::Reverse<usize>, String);
 
 impl<'t> Collector<'t> {
     /// For the file as the user named it, and its text.
@@ -187,15 +182,13 @@ impl<'t> Collector<'t> {
         );
     }
 
-    /// From now on no snippet and no message shows this text.
-    pub fn hide(&mut self, secret: &str) {
-        // A secret of several lines shows up in snippets line by line.
-        for line in lines(secret).into_iter().map(str::trim) {
-            if line.chars().count() >= HIDDEN_CHARS_MIN {
-                let length = std::cmp::Reverse(line.len());
-                self.hidden.insert(Hidden(length, line.to_owned()));
-            }
-        }
+    /// From now on no snippet shows these lines: they hold a secret.
+    ///
+    /// Values beside the key of a password variable are masked anyway; this is for those
+    /// that only the tree can find, such as an anchored value elsewhere in the file.
+    pub fn hide(&mut self, lines: RangeInclusive<usize>) {
+        let last = (*lines.end()).min(self.lines.len());
+        self.hidden.extend(*lines.start()..=last);
     }
 
     /// Whether an error was found up to now.
@@ -207,7 +200,6 @@ impl<'t> Collector<'t> {
     pub fn finish(mut self) -> Result<Diagnostics, Diagnostics> {
         let failed = self.has_errors();
         self.found.sort_by_key(|one| one.place);
-        self.found.dedup();
         let all = Diagnostics(self.found);
         if failed { Err(all) } else { Ok(all) }
     }
@@ -221,11 +213,14 @@ impl<'t> Collector<'t> {
             severity,
             file: self.file.clone(),
             place,
-            message: shortened(&visible(&self.masked(message)), MESSAGE_CHARS_MAX),
+            message: shortened(&visible(message), MESSAGE_CHARS_MAX),
             snippet: place.and_then(|place| self.snippet(place)),
-            remedy: shortened(&visible(&self.masked(remedy)), MESSAGE_CHARS_MAX),
+            remedy: shortened(&visible(remedy), MESSAGE_CHARS_MAX),
         };
-        self.found.push(diagnostic);
+        // One line of the file can concern many (a group's variable): it is told once.
+        if !self.found.contains(&diagnostic) {
+            self.found.push(diagnostic);
+        }
     }
 
     fn snippet(&self, place: Place) -> Option<Snippet> {
@@ -237,16 +232,10 @@ impl<'t> Collector<'t> {
                 let head: String = line.chars().take(column).collect();
                 format!("{head}{MASK}")
             }
+            None if self.hidden.contains(&place.line) => MASK.to_owned(),
             None => (*line).to_owned(),
         };
-        let shown = self.masked(&shown);
         Some(window(&shown, caret.min(shown.chars().count())))
-    }
-
-    fn masked(&self, text: &str) -> String {
-        self.hidden.iter().fold(text.to_owned(), |text, hidden| {
-            text.replace(&hidden.1, MASK)
-        })
     }
 }
 
@@ -490,12 +479,23 @@ mod tests {
     }
 
     #[test]
-    fn hidden_texts_are_masked_everywhere() {
-        let mut collector = Collector::new("f", "a: &pw hunter2\n");
-        collector.hide("hunter2");
-        collector.error(at(1, 8), "hunter2 is wrong", "say not hunter2");
+    fn hidden_lines_are_not_shown() {
+        let mut collector = Collector::new("f", "a: &pw hunter2\nb: x\n");
+        collector.hide(1..=1);
+        collector.error(at(1, 8), "it is wrong", "r");
+        collector.error(at(2, 4), "it is wrong", "r");
         let shown = collector.finish().unwrap_err().to_string();
         assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("b: x"), "{shown}");
+    }
+
+    #[test]
+    fn the_same_is_told_once() {
+        let mut collector = Collector::new("f", "a\n");
+        for message in ["m", "n", "m"] {
+            collector.error(at(1, 1), message, "r");
+        }
+        assert_eq!(collector.finish().unwrap_err().0.len(), 2);
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub fn parse(text: &str, to: &mut Collector<'_>) -> Option<Value> {
     match builder.run(text) {
         Ok(()) => Some(builder.root.unwrap_or(Value {
             place: Place { line: 1, column: 1 },
+            defined: 1..=1,
             tag: None,
             kind: Kind::Null,
         })),
@@ -97,7 +98,7 @@ impl<'c, 't> Builder<'c, 't> {
         options.set_emit_comments(false);
         for event in Parser::new_from_str_with_options(text, options) {
             match event {
-                Ok((event, span)) => self.event(event, place_of(&span))?,
+                Ok((event, span)) => self.event(event, place_of(&span), span.end.line())?,
                 Err(error) => {
                     syntax::report(&error, text, self.to);
                     return Err(Stop);
@@ -107,7 +108,7 @@ impl<'c, 't> Builder<'c, 't> {
         Ok(())
     }
 
-    fn event(&mut self, event: Event<'_>, place: Place) -> Result<(), Stop> {
+    fn event(&mut self, event: Event<'_>, place: Place, end_line: usize) -> Result<(), Stop> {
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
@@ -124,6 +125,7 @@ impl<'c, 't> Builder<'c, 't> {
                 let quoted = style != ScalarStyle::Plain;
                 let value = Value {
                     place,
+                    defined: place.line..=end_line,
                     tag: tag_of(tag.as_deref()),
                     kind: if !quoted && matches!(&*text, "" | "~" | "null" | "Null" | "NULL") {
                         Kind::Null
@@ -147,7 +149,7 @@ impl<'c, 't> Builder<'c, 't> {
                 };
                 self.begin(place, anchor, tag.as_deref(), inside)
             }
-            Event::SequenceEnd | Event::MappingEnd => self.end(),
+            Event::SequenceEnd | Event::MappingEnd => self.end(end_line),
             Event::Alias(anchor) => self.alias(anchor, place),
             // Stream marks, ends of documents, and metadata that the options leave out.
             _ => Ok(()),
@@ -172,7 +174,7 @@ impl<'c, 't> Builder<'c, 't> {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), Stop> {
+    fn end(&mut self, end_line: usize) -> Result<(), Stop> {
         let Some(open) = self.open.pop() else {
             return Ok(());
         };
@@ -185,6 +187,7 @@ impl<'c, 't> Builder<'c, 't> {
         };
         let value = Value {
             place: open.place,
+            defined: open.place.line..=end_line,
             tag: open.tag,
             kind,
         };

@@ -30,6 +30,8 @@ pub use build::parse;
 pub use fields::Fields;
 pub use read::parse_duration;
 
+use std::ops::RangeInclusive;
+
 use crate::diagnostic::Place;
 
 /// Bytes of a file that is read at all.
@@ -44,6 +46,8 @@ pub const DEPTH_MAX: usize = 64;
 pub struct Value {
     /// Where it begins; for an alias, where the alias is.
     pub place: Place,
+    /// The lines that hold it; for an alias, those of what it stands for.
+    pub defined: RangeInclusive<usize>,
     /// Its tag as written (`!vault`), unless it is one of YAML's own that changes nothing.
     pub tag: Option<String>,
     /// What it is.
