@@ -2,16 +2,34 @@
 //!
 //! A step on a host is one round trip: one shell script, run by `sh` (under sudo where the
 //! inventory says so), its arguments quoted, its standard input free for data and
-//! secrets. [`Remote`] is implemented by `Ssh` and, for unit tests of the callers' own
-//! logic, by `Fake`.
+//! secrets. [`Remote`] is implemented by [`ssh::Ssh`] and, for unit tests of the callers'
+//! own logic, by [`fake::Fake`].
+//!
+//! Inside: [`config`] asks ssh_config what the inventory leaves open, [`session`] makes one
+//! authenticated connection ([`auth`], [`host_keys`]), [`process`] runs one script over a
+//! channel of it, [`quote`] makes the script's command line, [`ssh`] keeps the
+//! connection and shares its channels.
+
+mod auth;
+mod config;
+pub mod fake;
+pub mod host_keys;
+mod process;
+mod quote;
+mod session;
+mod ssh;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 
-use crate::inventory::{NodeName, Secret};
+use crate::inventory::{HostKeyPolicy, Node, NodeName, Secret};
+
+pub use ssh::Ssh;
 
 /// A shell script with its arguments (`$1`, `$2`, ...), never interpolated into its text.
 #[derive(Debug, Clone)]
@@ -108,6 +126,35 @@ pub enum RemoteError {
         /// Why, with the remedy where there is one.
         reason: String,
     },
+    /// The host's key is not the one that is known, or none is known.
+    #[error("{node}: host key refused: {reason}")]
+    HostKey {
+        /// The host.
+        node: NodeName,
+        /// What was presented, what is known and where, and the remedy.
+        reason: String,
+    },
+    /// The host answers, but lets nobody in with what there is.
+    #[error("{node}: cannot log in as {user}: {reason}")]
+    Login {
+        /// The host.
+        node: NodeName,
+        /// As whom.
+        user: String,
+        /// Everything that was tried, each with its result.
+        reason: String,
+    },
+    /// The connection is fine, but the step cannot be done as asked: no way to become root,
+    /// a script that does not fit, more output than is taken.
+    #[error("{node}: cannot {purpose}: {reason}")]
+    Rejected {
+        /// The host.
+        node: NodeName,
+        /// What was being done.
+        purpose: String,
+        /// Why, with the remedy where there is one.
+        reason: String,
+    },
     /// The script ended with another status than 0.
     #[error("{node}: cannot {purpose}: exit status {status}{}", tail(.stderr))]
     Failed {
@@ -177,3 +224,39 @@ pub trait Remote: Send + Sync + fmt::Debug {
 
 /// A shared handle to a host.
 pub type Host = Arc<dyn Remote>;
+
+/// How to connect, beyond what the inventory says of a node.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectOptions {
+    /// `--host-keys`; overrides the inventory and ssh_config.
+    pub host_keys: Option<HostKeyPolicy>,
+    /// Read in place of the user's and the system's ssh_config (`ssh -F`).
+    pub ssh_config: Option<PathBuf>,
+}
+
+/// For connecting to all hosts: the stages of one connection with two jump hosts, and no more.
+pub const CONNECT_ALL_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Connects to a host and logs in.
+pub async fn connect(node: &Node, options: &ConnectOptions) -> Result<Host, RemoteError> {
+    Ok(Arc::new(Ssh::connect(node, options).await?))
+}
+
+/// Connects to all hosts in parallel; the answers are in the order of `nodes`.
+pub async fn connect_all(
+    nodes: &[Node],
+    options: &ConnectOptions,
+) -> Vec<(NodeName, Result<Host, RemoteError>)> {
+    join_all(nodes.iter().map(|node| async move {
+        let connected = tokio::time::timeout(CONNECT_ALL_DEADLINE, connect(node, options)).await;
+        let host = connected.unwrap_or_else(|_| {
+            Err(RemoteError::Unreachable {
+                node: node.name.clone(),
+                purpose: "connect".into(),
+                reason: format!("not connected after {} s", CONNECT_ALL_DEADLINE.as_secs()),
+            })
+        });
+        (node.name.clone(), host)
+    }))
+    .await
+}
