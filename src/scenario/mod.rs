@@ -3,10 +3,24 @@
 //! These are the validated types; they serialize into `run.json` as resolved.
 //! All durations are whole milliseconds in files of a run and `10s`, `1m30s`, `250ms` in YAML.
 
+mod broker;
+mod builtin;
+mod checks;
+pub mod duration;
+mod overrides;
+mod parse;
+mod steps;
+#[cfg(test)]
+pub mod testing;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::broker::{BrokerVersion, Refusal, refusals, without_effect};
+pub use self::builtin::{BUILTINS, Builtin, DEFAULT, builtin, is_path};
+pub use self::parse::{Parsed, parse};
 
 /// One experiment, every value resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -181,6 +195,28 @@ pub enum PartitionSpec {
     LeaderAlone,
 }
 
+impl Step {
+    /// When each of its injections is due, in order.
+    pub fn injections(&self) -> impl Iterator<Item = Duration> + use<> {
+        let (at, period) = (self.at, self.duration.saturating_add(self.pause));
+        (0..self.repeat).map(move |n| at.saturating_add(period.saturating_mul(n)))
+    }
+
+    /// When its last heal is due.
+    pub fn ends_at(&self) -> Duration {
+        let last = self.injections().last().unwrap_or(self.at);
+        last.saturating_add(self.duration)
+    }
+}
+
+impl Scenario {
+    /// When the schedule's last heal is due, after the load began; zero without faults.
+    pub fn schedule_ends_at(&self) -> Duration {
+        let ends = self.schedule.iter().map(Step::ends_at);
+        ends.max().unwrap_or(Duration::ZERO)
+    }
+}
+
 /// Durations as whole milliseconds.
 pub mod duration_ms {
     use std::time::Duration;
@@ -197,3 +233,6 @@ pub mod duration_ms {
         u64::deserialize(deserializer).map(Duration::from_millis)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! What which version of the broker can do, and what of a scenario it therefore cannot.
+//!
+//! Decided by the version alone, before anything on a host is touched.
+
+use std::fmt;
+
+use super::{PartitionHandling, QueueType, Scenario, Source};
+
+/// A version of RabbitMQ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BrokerVersion {
+    /// As 3 in 3.10.8.
+    pub major: u32,
+    /// As 10 in 3.10.8.
+    pub minor: u32,
+    /// As 8 in 3.10.8.
+    pub patch: u32,
+}
+
+impl BrokerVersion {
+    /// Reads what the broker, or a package manager, calls its version: `3.10.8`, `4.0`,
+    /// `1:3.10.8-1.1+deb12u3`, `4.1.0-rc.1`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let upstream = match text.trim().split_once(':') {
+            Some((_epoch, rest)) => rest,
+            None => text.trim(),
+        };
+        let end = upstream
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(upstream.len());
+        let mut parts = upstream[..end].split('.').map(str::parse::<u32>);
+        let major = parts.next()?.ok()?;
+        let minor = parts.next()?.ok()?;
+        let patch = parts.next().and_then(Result::ok).unwrap_or(0);
+        Some(Self {
+            major,
+            minor,
+            patch,
+        })
+    }
+
+    fn at_least(self, major: u32, minor: u32) -> bool {
+        (self.major, self.minor) >= (major, minor)
+    }
+}
+
+impl fmt::Display for BrokerVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+/// Something a scenario asks for that the broker has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What was asked for and why it is not to be had.
+    pub what: String,
+    /// What this broker offers instead.
+    pub offer: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what, self.offer)
+    }
+}
+
+/// What this version of the broker cannot do of the scenario; a run is refused unless this
+/// is empty.
+pub fn refusals(scenario: &Scenario, version: BrokerVersion) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    if !version.at_least(3, 7) && scenario.cluster.source != Source::Existing {
+        refusals.push(Refusal {
+            what: format!("RabbitMQ {version} does not read the rabbitmq.conf that jtest writes"),
+            offer: "use RabbitMQ 3.7 or newer, or set the cluster up yourself and use `source: existing`"
+                .to_owned(),
+        });
+    }
+    match scenario.queue.kind {
+        QueueType::Mirrored if version.at_least(4, 0) => refusals.push(Refusal {
+            what: format!("RabbitMQ {version} has no mirrored queues: 4.0 removed them"),
+            offer: "it replicates with quorum queues (`--set queue.type=quorum`, or the scenario \
+                    `partitions`); for mirrors use RabbitMQ 3.x, as in Debian 11 and 12"
+                .to_owned(),
+        }),
+        QueueType::Quorum if !version.at_least(3, 8) => refusals.push(Refusal {
+            what: format!("RabbitMQ {version} has no quorum queues: they came with 3.8"),
+            offer: "it replicates with mirrored queues: `--set queue.type=mirrored`, or the \
+                    scenario `mirrored-pause-minority`"
+                .to_owned(),
+        }),
+        QueueType::Classic | QueueType::Mirrored | QueueType::Quorum => {}
+    }
+    refusals
+}
+
+/// What this version of the broker accepts of the scenario but does not do; worth telling,
+/// no reason to refuse.
+pub fn without_effect(scenario: &Scenario, version: BrokerVersion) -> Vec<String> {
+    let handling = match scenario.cluster.partition_handling {
+        PartitionHandling::Ignore => return Vec::new(),
+        PartitionHandling::PauseMinority => "pause_minority",
+        PartitionHandling::Autoheal => "autoheal",
+    };
+    if version.at_least(4, 3) {
+        vec![format!(
+            "RabbitMQ {version} accepts `partition_handling: {handling}` but does nothing with it: \
+             its metadata store is a Raft cluster that needs a majority anyway"
+        )]
+    } else {
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BrokerVersion, refusals, without_effect};
+    use crate::scenario::{QueueType, Scenario, Source, testing};
+
+    fn version(text: &str) -> BrokerVersion {
+        BrokerVersion::parse(text).unwrap()
+    }
+
+    #[test]
+    fn versions_as_brokers_and_packages_write_them() {
+        for (text, expected) in [
+            ("3.10.8", "3.10.8"),
+            ("3.10.8-1.1+deb12u3", "3.10.8"),
+            ("1:4.0.5-8", "4.0.5"),
+            ("4.1.0-rc.1", "4.1.0"),
+            ("4.3", "4.3.0"),
+            (" 4.0.5\n", "4.0.5"),
+        ] {
+            assert_eq!(version(text).to_string(), expected, "{text}");
+        }
+        for text in ["", "4", "four", "4.x", ":", "-1.2", "99999999999.1.1"] {
+            assert_eq!(BrokerVersion::parse(text), None, "{text}");
+        }
+        assert!(version("3.10.8") > version("3.8.9"));
+    }
+
+    fn asks_for(kind: QueueType) -> Scenario {
+        let mut scenario = testing::scenario();
+        scenario.queue.kind = kind;
+        scenario
+    }
+
+    #[test]
+    fn refuses_exactly_what_the_broker_has_not() {
+        for (kind, broker, refused) in [
+            (QueueType::Quorum, "3.7.28", true),
+            (QueueType::Quorum, "3.8.9", false),
+            (QueueType::Quorum, "3.10.8", false),
+            (QueueType::Quorum, "4.0.5", false),
+            (QueueType::Quorum, "4.3.6", false),
+            (QueueType::Mirrored, "3.6.5", true),
+            (QueueType::Mirrored, "3.7.28", false),
+            (QueueType::Mirrored, "3.13.7", false),
+            (QueueType::Mirrored, "4.0.0", true),
+            (QueueType::Mirrored, "4.3.6", true),
+            (QueueType::Classic, "3.6.5", true),
+            (QueueType::Classic, "4.3.6", false),
+        ] {
+            let found = refusals(&asks_for(kind), version(broker));
+            assert_eq!(
+                !found.is_empty(),
+                refused,
+                "{kind:?} on {broker}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_existing_cluster_is_not_configured() {
+        let mut scenario = asks_for(QueueType::Classic);
+        scenario.cluster.source = Source::Existing;
+        assert_eq!(refusals(&scenario, version("3.6.5")), []);
+    }
+
+    #[test]
+    fn a_refusal_tells_what_there_is_instead() {
+        let told = refusals(&asks_for(QueueType::Mirrored), version("4.0.5"));
+        insta::assert_snapshot!(told[0], @"RabbitMQ 4.0.5 has no mirrored queues: 4.0 removed them; it replicates with quorum queues (`--set queue.type=quorum`, or the scenario `partitions`); for mirrors use RabbitMQ 3.x, as in Debian 11 and 12");
+    }
+
+    #[test]
+    fn partition_handling_is_idle_where_there_is_no_mnesia() {
+        let scenario = testing::scenario();
+        assert!(without_effect(&scenario, version("4.0.5")).is_empty());
+        assert_eq!(without_effect(&scenario, version("4.3.6")).len(), 1);
+    }
+}

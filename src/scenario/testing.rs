@@ -1,0 +1,39 @@
+//! A scenario for unit tests, to be changed where a test needs another.
+
+use std::time::Duration;
+
+use super::{Amount, Cluster, PartitionHandling, Queue, QueueType, Scenario, Source, Workload};
+
+/// A quorum queue on every node, a short load, no fault.
+pub fn scenario() -> Scenario {
+    Scenario {
+        name: "test".to_owned(),
+        description: String::new(),
+        cluster: Cluster {
+            source: Source::Apt,
+            version: None,
+            partition_handling: PartitionHandling::PauseMinority,
+            net_ticktime_s: 8,
+            systemd_restart: true,
+            deploy_timeout: Duration::from_secs(300),
+        },
+        queue: Queue {
+            name: "jtest.queue".to_owned(),
+            kind: QueueType::Quorum,
+            replicas: None,
+        },
+        workload: Workload {
+            amount: Amount::Schedule,
+            rate: Some(50.0),
+            window: 100,
+            confirm_timeout: Duration::from_secs(10),
+            resends: 0,
+            reconnects: 1000,
+            reconnect_pause: Duration::from_secs(1),
+            body_bytes: 128,
+        },
+        schedule: Vec::new(),
+        recovery_timeout: Duration::from_secs(180),
+        drain_timeout: Duration::from_secs(180),
+    }
+}
