@@ -25,4 +25,5 @@ pub mod remote;
 pub mod run;
 pub mod scenario;
 pub mod schedule;
+pub mod workload;
 pub mod yaml;

@@ -1,0 +1,242 @@
+//! What becomes of the attempts of one connection; pure, knows no broker and no clock.
+//!
+//! | what happened | completion |
+//! | --- | --- |
+//! | `basic.ack`, and no `basic.return` for that message | `ok` |
+//! | `basic.nack`, or `basic.return` | `fail` |
+//! | connection lost, confirm not in time, anything else | `info` |
+//!
+//! Every attempt completes exactly once. The difficulty is *and no return*. A broker sends a
+//! return before the ack of the same message, but the client library keeps returned messages
+//! in a queue and hands its front to whichever confirm resolves next, so the return of one
+//! message may come attached to the confirm of another. Returns are therefore matched by
+//! `message_id`, and an ack is held until no return for its message can be under way:
+//!
+//! 1. An ack that carried no message found the library's queue empty. A return for it, sent
+//!    before, must have been handed to a confirm that resolved earlier.
+//! 2. An ack that carried another message's return leaves at most as many returns queued as
+//!    there are unresolved attempts (each of those has its own confirm still to come, and each
+//!    confirm takes one). Once all attempts published before this ack was observed are
+//!    resolved, the queue has handed out everything it held then.
+//!
+//! In both cases [`Attempts::settle`] may only be called when every confirm that has resolved
+//! so far was given to [`Attempts::resolve`]. Under that condition a wrong pairing can make an
+//! attempt wait, or end `info` if the connection is lost meanwhile, but never `ok` or `fail`
+//! wrongly.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::message::AttemptId;
+use crate::history::operation::{Cause, Nanos, Phase};
+
+/// The place of an attempt in the order of publishing on its connection, from 0.
+pub type Order = u64;
+
+/// The broker's answer to a publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// `basic.ack`.
+    Ack,
+    /// `basic.nack`.
+    Nack,
+}
+
+/// The returned message that came attached to a confirm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carried {
+    /// None.
+    Nothing,
+    /// The return of this attempt, not necessarily the one confirmed.
+    Return(AttemptId),
+    /// A message without a readable `message_id`, which no producer of this run sends.
+    Unreadable,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Completion {
+    /// Which attempt.
+    pub id: AttemptId,
+    /// `Ok`, `Fail` or `Info`.
+    pub phase: Phase,
+    /// Why, where it is not `Ok`.
+    pub cause: Cause,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// No confirm yet.
+    Unresolved,
+    /// Returned and so completed, no confirm yet.
+    ReturnedUnresolved,
+    /// Acked; waits for the next [`Attempts::settle`].
+    AckedClean,
+    /// Acked with another message's return; waits for everything published before this order.
+    AckedHeld(Order),
+}
+
+#[derive(Debug)]
+struct Open {
+    id: AttemptId,
+    deadline: Nanos,
+    state: State,
+}
+
+/// The attempts of one connection that are not over.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    next: Order,
+    open: BTreeMap<Order, Open>,
+    orders: HashMap<AttemptId, Order>,
+    unresolved: BTreeSet<Order>,
+    acked: BTreeSet<Order>,
+    contradictions: u64,
+}
+
+impl Attempts {
+    /// An attempt is about to be published.
+    pub fn invoke(&mut self, id: AttemptId, deadline: Nanos) -> Order {
+        let order = self.next;
+        self.next += 1;
+        self.open.insert(
+            order,
+            Open {
+                id,
+                deadline,
+                state: State::Unresolved,
+            },
+        );
+        self.orders.insert(id, order);
+        self.unresolved.insert(order);
+        order
+    }
+
+    /// A confirm resolved; completions that follow at once are pushed to `out`.
+    pub fn resolve(
+        &mut self,
+        order: Order,
+        answer: Answer,
+        carried: Carried,
+        out: &mut Vec<Completion>,
+    ) {
+        match carried {
+            Carried::Nothing => {}
+            Carried::Return(id) => self.returned(id, out),
+            Carried::Unreadable => self.contradictions += 1,
+        }
+        if !self.unresolved.remove(&order) {
+            self.contradictions += 1;
+            return;
+        }
+        let Some(open) = self.open.get_mut(&order) else {
+            return;
+        };
+        match (open.state, answer) {
+            (State::ReturnedUnresolved, _) => self.remove(order),
+            (_, Answer::Nack) => {
+                out.push(completion(open.id, Phase::Fail, Cause::Nacked));
+                self.remove(order);
+            }
+            (_, Answer::Ack) => {
+                open.state = if carried == Carried::Nothing {
+                    State::AckedClean
+                } else {
+                    State::AckedHeld(self.next)
+                };
+                self.acked.insert(order);
+            }
+        }
+    }
+
+    fn returned(&mut self, id: AttemptId, out: &mut Vec<Completion>) {
+        let Some(&order) = self.orders.get(&id) else {
+            self.contradictions += 1;
+            return;
+        };
+        let Some(open) = self.open.get_mut(&order) else {
+            return;
+        };
+        match open.state {
+            State::Unresolved => open.state = State::ReturnedUnresolved,
+            State::AckedClean | State::AckedHeld(_) => {
+                self.acked.remove(&order);
+                self.remove(order);
+            }
+            State::ReturnedUnresolved => {
+                self.contradictions += 1;
+                return;
+            }
+        }
+        out.push(completion(id, Phase::Fail, Cause::Returned));
+    }
+
+    /// Completes the acked attempts for which no return can be under way. Every confirm that
+    /// has resolved by now must have been given to [`Self::resolve`].
+    pub fn settle(&mut self, out: &mut Vec<Completion>) {
+        let first_unresolved = self.unresolved.first().copied().unwrap_or(self.next);
+        let open = &self.open;
+        let settled: Vec<Order> = self
+            .acked
+            .iter()
+            .copied()
+            .filter(|order| match open.get(order).map(|open| open.state) {
+                Some(State::AckedHeld(boundary)) => boundary <= first_unresolved,
+                _ => true,
+            })
+            .collect();
+        for order in settled {
+            self.acked.remove(&order);
+            if let Some(open) = self.open.get(&order) {
+                out.push(completion(open.id, Phase::Ok, Cause::None));
+            }
+            self.remove(order);
+        }
+    }
+
+    /// The connection is given up: whatever has not completed ends `Info`, as not confirmed in
+    /// time where that is so, else for the given cause.
+    pub fn abandon(&mut self, now: Nanos, cause: Cause, out: &mut Vec<Completion>) {
+        for open in std::mem::take(&mut self.open).into_values() {
+            let cause = match open.state {
+                State::ReturnedUnresolved => continue,
+                State::Unresolved if open.deadline <= now => Cause::ConfirmTimeout,
+                State::Unresolved | State::AckedClean | State::AckedHeld(_) => cause,
+            };
+            out.push(completion(open.id, Phase::Info, cause));
+        }
+        self.orders.clear();
+        self.unresolved.clear();
+        self.acked.clear();
+    }
+
+    fn remove(&mut self, order: Order) {
+        if let Some(open) = self.open.remove(&order) {
+            self.orders.remove(&open.id);
+        }
+    }
+
+    /// How many attempts are not over: what the window bounds.
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// When the first missing confirm is overdue.
+    pub fn next_deadline(&self) -> Option<Nanos> {
+        let order = self.unresolved.first()?;
+        self.open.get(order).map(|open| open.deadline)
+    }
+
+    /// How often something came that the rules above exclude: a second confirm, a return for
+    /// an attempt that is already over. Anything but 0 means that completions cannot be trusted.
+    pub fn contradictions(&self) -> u64 {
+        self.contradictions
+    }
+}
+
+fn completion(id: AttemptId, phase: Phase, cause: Cause) -> Completion {
+    Completion { id, phase, cause }
+}
+
+#[cfg(test)]
+#[path = "attempts_tests.rs"]
+mod tests;

@@ -1,0 +1,277 @@
+//! The drain: reading every node's queue to its proven end.
+//!
+//! All nodes are drained at once, each through a connection of its own, because after a split
+//! each side may hold messages that the other has not. The end is proven by the brokers: once
+//! all consumers are quiet, two answers in a row of nothing ready and nothing unacknowledged on
+//! every node, nothing received in between, and the same once more after the consumers have
+//! acknowledged everything and are gone. Whatever cannot be had makes the drain incomplete.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::drainer::{Drainer, NodeState, Shared};
+use super::{Credentials, Endpoint, Record, Tally};
+use crate::clock::RunClock;
+use crate::event::{DrainProof, Emit};
+use crate::history::operation::Nanos;
+use crate::inventory::NodeName;
+
+/// How long all consumers must have received nothing before the brokers are asked.
+const QUIET: Duration = Duration::from_secs(1);
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+const LOOKS_PER_PROGRESS: u32 = 4;
+/// For one round of asking all nodes.
+const ASK_DEADLINE: Duration = Duration::from_secs(60);
+/// For all consumers to acknowledge and close.
+const FINISH_DEADLINE: Duration = Duration::from_secs(30);
+const ASKS_IN_A_ROW: u32 = 2;
+/// The logical processes of drain consumers begin here, far above the producers'.
+const FIRST_PROCESS: u32 = 1 << 31;
+
+/// What the drain needs.
+#[derive(Clone)]
+pub struct DrainContext {
+    /// Every node of the run, also one whose broker is dead.
+    pub endpoints: Vec<Endpoint>,
+    /// How to log in.
+    pub credentials: Credentials,
+    /// The queue's name.
+    pub queue: String,
+    /// Tells our messages from others.
+    pub run_id: String,
+    /// Where the history goes.
+    pub recorder: Arc<dyn Record>,
+    /// Where events go.
+    pub emit: Arc<dyn Emit>,
+    /// The run's clock.
+    pub clock: RunClock,
+    /// Counts, as the load left them.
+    pub tally: Arc<Tally>,
+    /// How long it may take in all.
+    pub deadline: Duration,
+}
+
+/// What a node says of its own queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NodeCounts {
+    /// Messages ready for delivery.
+    pub ready: u64,
+    /// Messages delivered and not acknowledged.
+    pub unacknowledged: u64,
+}
+
+/// What every node says; `Err` tells why it did not answer. A node that is absent did not either.
+pub type Counts = BTreeMap<NodeName, Result<NodeCounts, String>>;
+
+/// Drains the queue through every node, at most until the deadline. `ask` asks all nodes.
+pub async fn run<A, F>(context: DrainContext, ask: A) -> DrainProof
+where
+    A: Fn() -> F,
+    F: Future<Output = Counts>,
+{
+    let states = context
+        .endpoints
+        .iter()
+        .map(|_| Shared::default())
+        .collect();
+    let mut drain = Drain {
+        until: Instant::now() + context.deadline,
+        states,
+        ask,
+        last: None,
+        rounds: 0,
+        abnormal: Vec::new(),
+        context,
+    };
+    let mut complete = false;
+    while !complete && Instant::now() < drain.until {
+        complete = drain.round().await;
+    }
+    if !complete {
+        drain.ask_empty().await;
+    }
+    drain.context.tally.emit(&drain.context.emit);
+    drain.proof(complete)
+}
+
+struct Drain<A> {
+    context: DrainContext,
+    until: Instant,
+    states: Vec<Shared>,
+    ask: A,
+    last: Option<Result<Counts, String>>,
+    rounds: u32,
+    abnormal: Vec<String>,
+}
+
+impl<A, F> Drain<A>
+where
+    A: Fn() -> F,
+    F: Future<Output = Counts>,
+{
+    /// Attaches consumers, reads until the nodes say empty, detaches, and asks again.
+    async fn round(&mut self) -> bool {
+        let (end, ended) = watch::channel(false);
+        let mut drainers = self.attach(&ended);
+        let empty = self.read_until_empty().await;
+        let _no_drainer_left = end.send(true);
+        let in_order = self.join(&mut drainers).await;
+        let received = self.received();
+        empty && in_order && self.ask_empty().await && received == self.received()
+    }
+
+    fn attach(&mut self, ended: &watch::Receiver<bool>) -> JoinSet<()> {
+        let nodes = u32::try_from(self.states.len()).unwrap_or(u32::MAX);
+        let first = FIRST_PROCESS.wrapping_add(self.rounds.wrapping_mul(nodes));
+        self.rounds += 1;
+        let mut drainers = JoinSet::new();
+        let endpoints = self.context.endpoints.iter().zip(&self.states);
+        for (process, (endpoint, state)) in (first..).zip(endpoints) {
+            let drainer = Drainer {
+                endpoint: endpoint.clone(),
+                context: self.context.clone(),
+                state: state.clone(),
+                process,
+                end: ended.clone(),
+            };
+            drainers.spawn(drainer.run());
+        }
+        drainers
+    }
+
+    /// Whether the nodes said so, as often as it takes, before the deadline.
+    async fn read_until_empty(&mut self) -> bool {
+        let (mut in_a_row, mut looks) = (0, 0);
+        while in_a_row < ASKS_IN_A_ROW {
+            if Instant::now() >= self.until {
+                return false;
+            }
+            if looks % LOOKS_PER_PROGRESS == 0 {
+                self.context.tally.emit(&self.context.emit);
+            }
+            looks += 1;
+            if !self.is_quiet() {
+                in_a_row = 0;
+                sleep(LOOK_INTERVAL).await;
+                continue;
+            }
+            let received = self.received();
+            if self.ask_empty().await && received == self.received() && self.is_attached() {
+                in_a_row += 1;
+            } else {
+                in_a_row = 0;
+                sleep(LOOK_INTERVAL).await;
+            }
+        }
+        true
+    }
+
+    async fn join(&mut self, drainers: &mut JoinSet<()>) -> bool {
+        let mut in_order = true;
+        let until = Instant::now() + FINISH_DEADLINE;
+        loop {
+            match timeout_at(until, drainers.join_next()).await {
+                Ok(Some(Ok(()))) => {}
+                Ok(Some(Err(error))) => {
+                    in_order = false;
+                    self.abnormal
+                        .push(format!("a consumer ended abnormally: {error}"));
+                }
+                Ok(None) => return in_order,
+                Err(_elapsed) => {
+                    drainers.shutdown().await;
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Asks all nodes; whether each answered that it has nothing.
+    async fn ask_empty(&mut self) -> bool {
+        let answer = timeout(ASK_DEADLINE, (self.ask)()).await;
+        let answer =
+            answer.map_err(|_elapsed| format!("no answer within {} s", ASK_DEADLINE.as_secs()));
+        let empty = answer.as_ref().is_ok_and(|counts| {
+            self.context
+                .endpoints
+                .iter()
+                .all(|endpoint| counts.get(&endpoint.name) == Some(&Ok(NodeCounts::default())))
+        });
+        self.last = Some(answer);
+        empty
+    }
+}
+
+impl<A> Drain<A> {
+    fn received(&self) -> u64 {
+        self.states.iter().map(|state| state.get().received).sum()
+    }
+
+    fn is_attached(&self) -> bool {
+        self.states.iter().all(|state| state.get().attached)
+    }
+
+    fn is_quiet(&self) -> bool {
+        let quiet = Nanos::try_from(QUIET.as_nanos()).unwrap_or(Nanos::MAX);
+        let before = self.context.clock.now() - quiet;
+        self.states.iter().all(|state| {
+            let state = state.get();
+            state.attached && state.active <= before
+        })
+    }
+
+    fn proof(&self, complete: bool) -> DrainProof {
+        let mut evidence = Vec::new();
+        for (endpoint, state) in self.context.endpoints.iter().zip(&self.states) {
+            let said = self.said(&endpoint.name);
+            evidence.push(format!(
+                "{}: {}; {said}",
+                endpoint.name,
+                in_words(&state.get())
+            ));
+        }
+        evidence.extend(self.abnormal.iter().cloned());
+        if !complete {
+            let seconds = self.context.deadline.as_secs();
+            evidence.push(format!("not proven empty within {seconds} s"));
+        }
+        DrainProof { complete, evidence }
+    }
+
+    /// What a node last said of its queue, in words.
+    fn said(&self, node: &NodeName) -> String {
+        match &self.last {
+            None => "its counts were never asked, because consumers were not quiet".to_owned(),
+            Some(Err(error)) => format!("its counts: {error}"),
+            Some(Ok(counts)) => match counts.get(node) {
+                None => "its counts: not answered".to_owned(),
+                Some(Err(error)) => format!("its counts: {error}"),
+                Some(Ok(counts)) => format!(
+                    "it says {} ready, {} unacknowledged",
+                    counts.ready, counts.unacknowledged
+                ),
+            },
+        }
+    }
+}
+
+fn in_words(state: &NodeState) -> String {
+    let NodeState {
+        received,
+        retries,
+        trouble,
+        ..
+    } = state;
+    match trouble {
+        None => format!("received {received}"),
+        Some(trouble) => {
+            format!("received {received}, connected again {retries} times ({trouble})")
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What the clients do: one file per workload, the AMQP client beside them.
+//!
+//! - [`queue`]: producers with publisher confirms, one per node; [`drain`]: reading to the end
+//! - [`attempts`]: what becomes of a publish, pure; [`demand`]: what is published when, pure
+//! - [`message`]: how a message names itself and checks itself
+//! - [`amqp`], [`publisher`], [`confirms`]: everything that knows the AMQP library
+//!
+//! A client of a node talks to that node's own address only and never to another node. Each
+//! connection is a logical process of its own in the history.
+
+pub mod amqp;
+pub mod attempts;
+pub mod confirms;
+pub mod demand;
+pub mod drain;
+mod drainer;
+mod ledger;
+pub mod message;
+mod producer;
+pub mod publisher;
+pub mod queue;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
+
+use crate::event::{Emit, Event};
+use crate::history::operation::{Entry, Phase};
+use crate::history::recorder::Recorder;
+use crate::inventory::{NodeName, Secret};
+
+/// Where a node's broker is reached from the control node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The node's index in the run's list of nodes.
+    pub index: u16,
+    /// Its name.
+    pub name: NodeName,
+    /// Its address or host name.
+    pub address: String,
+    /// The port of its AMQP listener.
+    pub port: u16,
+}
+
+/// How clients log in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The broker's user.
+    pub user: String,
+    /// Its password.
+    pub password: Secret,
+    /// The virtual host.
+    pub vhost: String,
+}
+
+/// Where entries of the history go.
+pub trait Record: Send + Sync {
+    /// Hands an entry over; blocks briefly while the way behind it is full.
+    fn record(&self, entry: Entry);
+}
+
+impl Record for Recorder {
+    fn record(&self, entry: Entry) {
+        Recorder::record(self, entry);
+    }
+}
+
+/// Counts of a run so far, shared by all its clients.
+#[derive(Debug, Default)]
+pub struct Tally {
+    attempts: AtomicU64,
+    ok: AtomicU64,
+    fail: AtomicU64,
+    info: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Tally {
+    /// Counts a publish's entry.
+    fn published(&self, phase: Phase) {
+        let counter = match phase {
+            Phase::Invoke => &self.attempts,
+            Phase::Ok => &self.ok,
+            Phase::Fail => &self.fail,
+            Phase::Info => &self.info,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a received message.
+    fn received(&self) {
+        self.received.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counts as an event.
+    fn emit(&self, emit: &Arc<dyn Emit>) {
+        emit.emit(Event::Progress {
+            attempts: self.attempts.load(Ordering::Relaxed),
+            ok: self.ok.load(Ordering::Relaxed),
+            fail: self.fail.load(Ordering::Relaxed),
+            info: self.info.load(Ordering::Relaxed),
+            received: self.received.load(Ordering::Relaxed),
+        });
+    }
+}
+
+/// Returns when the flag is raised; one that nobody can raise any more counts as raised.
+async fn told(flag: &mut watch::Receiver<bool>) {
+    let _closed = flag.wait_for(|raised| *raised).await;
+}

@@ -1,0 +1,248 @@
+//! One producer: connects to its node, publishes, reconnects to the same node.
+//!
+//! A confirm that does not come in time ends the connection. Its late ack would otherwise
+//! arrive for an attempt that has completed, and with it the library's own count of unconfirmed
+//! messages would grow without bound; a fresh channel starts clean, as an application would.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::amqp::{CONNECT_DEADLINE, Link};
+use super::demand::{Demand, Due, Pace};
+use super::ledger::Ledger;
+use super::message::Codec;
+use super::publisher::Publisher;
+use super::queue::{LoadContext, ProducerSummary};
+use super::{Endpoint, told};
+use crate::history::operation::{Cause, Nanos};
+use crate::scenario::Amount;
+
+pub(super) struct Producer {
+    number: u32,
+    endpoint: Endpoint,
+    context: LoadContext,
+    codec: Codec,
+    pace: Pace,
+    ends_at: Option<Nanos>,
+    ledger: Ledger,
+    connections: u32,
+}
+
+enum End {
+    /// Nothing is left to do, or the run stops.
+    Over,
+    Lost(String),
+}
+
+impl Producer {
+    pub(super) fn new(number: u32, endpoint: Endpoint, start: Nanos, context: LoadContext) -> Self {
+        let workload = &context.workload;
+        let (values, ends_at) = match workload.amount {
+            Amount::Messages(values) => (Some(values), None),
+            Amount::Duration(duration) => {
+                let nanos = Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX);
+                (None, Some(start.saturating_add(nanos)))
+            }
+            Amount::Schedule => (None, None),
+        };
+        let demand = Demand::new(number, values, workload.resends);
+        Self {
+            number,
+            codec: Codec::new(&context.run_id, workload.body_bytes),
+            pace: Pace::new(workload.rate, start),
+            ends_at,
+            ledger: Ledger::new(&context, endpoint.index, demand),
+            connections: 0,
+            endpoint,
+            context,
+        }
+    }
+
+    pub(super) async fn run(mut self) -> ProducerSummary {
+        let mut reconnects = 0;
+        let mut failures = 0u32;
+        let gave_up = loop {
+            let reason = match self.connect().await {
+                None => break None,
+                Some(Err(reason)) => {
+                    failures += 1;
+                    reason
+                }
+                Some(Ok(publisher)) => {
+                    if failures > 0 {
+                        self.note(format!("connected after {failures} failed attempts"));
+                    }
+                    failures = 0;
+                    match self.session(publisher).await {
+                        End::Over => break None,
+                        End::Lost(reason) => reason,
+                    }
+                }
+            };
+            if self.is_over() {
+                break None;
+            }
+            if reconnects == self.context.workload.reconnects {
+                break Some(format!("{reconnects} reconnects did not suffice: {reason}"));
+            }
+            if failures <= 1 {
+                self.note(format!("{reason}; reconnecting"));
+            }
+            reconnects += 1;
+            self.pause().await;
+        };
+        if let Some(reason) = &gave_up {
+            self.note(format!("gave up: {reason}"));
+        }
+        self.summary(gave_up)
+    }
+
+    /// A new connection; `None` where the run stops meanwhile.
+    async fn connect(&mut self) -> Option<Result<Publisher, String>> {
+        let mut stop = self.context.stop.clone();
+        tokio::select! {
+            biased;
+            () = told(&mut stop) => None,
+            publisher = self.open() => Some(publisher),
+        }
+    }
+
+    async fn open(&self) -> Result<Publisher, String> {
+        let name = format!("jtest producer {}", self.number);
+        let link = Link::open(&self.endpoint, &self.context.credentials, &name)
+            .await
+            .map_err(|error| error.to_string())?;
+        let publisher = Publisher::new(link);
+        match timeout(CONNECT_DEADLINE, publisher).await {
+            Ok(Ok(publisher)) => Ok(publisher),
+            Ok(Err(error)) => Err(format!("no publisher confirms: {error}")),
+            Err(_elapsed) => Err("no publisher confirms: no answer".to_owned()),
+        }
+    }
+
+    async fn session(&mut self, mut publisher: Publisher) -> End {
+        let producers = u32::try_from(self.context.endpoints.len()).unwrap_or(u32::MAX);
+        let process = self.connections.wrapping_mul(producers);
+        self.ledger.begin(process.wrapping_add(self.number));
+        self.connections += 1;
+        self.pace.skip_to(self.context.clock.now());
+        let mut stop = self.context.stop.clone();
+        loop {
+            let now = self.context.clock.now();
+            let over = self.is_over();
+            if self.ledger.next_deadline().is_some_and(|due| due <= now) {
+                return self.end_overdue(over);
+            }
+            let done = over || self.ledger.demand().is_done();
+            if done && self.ledger.open() == 0 && publisher.is_free() {
+                publisher.close().await;
+                return End::Over;
+            }
+            let due = if over {
+                None
+            } else {
+                match self.publish_if_due(&mut publisher, now) {
+                    Ok(due) => due,
+                    Err(reason) => return self.end_lost(reason),
+                }
+            };
+            let ends_at = self.ends_at.filter(|_| !over);
+            let wake = [self.ledger.next_deadline(), due, ends_at];
+            tokio::select! {
+                biased;
+                batch = publisher.observe() => {
+                    self.ledger.apply(&batch);
+                    if let Some(reason) = batch.lost {
+                        return self.end_lost(reason);
+                    }
+                }
+                () = told(&mut stop), if !over => {}
+                () = sleep_until(now, wake.into_iter().flatten().min()) => {}
+            }
+        }
+    }
+
+    /// Publishes where there is room and something is due; else, when it will be due.
+    fn publish_if_due(
+        &mut self,
+        publisher: &mut Publisher,
+        now: Nanos,
+    ) -> Result<Option<Nanos>, String> {
+        let window = usize::try_from(self.context.workload.window).unwrap_or(usize::MAX);
+        let room = publisher.is_free() && self.ledger.open() < window.max(1);
+        if !room || !self.ledger.demand().has_next() {
+            return Ok(None);
+        }
+        let intended = match self.pace.due(now) {
+            Due::At(due) => return Ok(Some(due)),
+            Due::Now(intended) => intended,
+        };
+        if !publisher.is_open() {
+            return Err("connection lost".to_owned());
+        }
+        self.pace.advance();
+        if let Some((order, id)) = self.ledger.invoke(intended) {
+            let queue = &self.context.queue.name;
+            publisher.publish(order, queue, id, self.codec.encode(id));
+        }
+        Ok(None)
+    }
+
+    fn end_lost(&mut self, reason: String) -> End {
+        self.ledger.abandon(Cause::ConnectionLost);
+        End::Lost(format!("connection lost: {reason}"))
+    }
+
+    /// The first missing confirm is overdue.
+    fn end_overdue(&mut self, over: bool) -> End {
+        if over {
+            self.ledger.abandon(Cause::RunEnded);
+            return End::Over;
+        }
+        self.ledger.abandon(Cause::ConnectionLost);
+        let seconds = self.context.workload.confirm_timeout.as_secs_f64();
+        End::Lost(format!("no confirm within {seconds} s"))
+    }
+
+    async fn pause(&self) {
+        let mut stop = self.context.stop.clone();
+        tokio::select! {
+            () = told(&mut stop) => {}
+            () = sleep(self.context.workload.reconnect_pause) => {}
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        *self.context.stop.borrow()
+            || self.context.stop.has_changed().is_err()
+            || self
+                .ends_at
+                .is_some_and(|ends_at| ends_at <= self.context.clock.now())
+    }
+
+    fn note(&self, text: String) {
+        let text = format!("producer {}: {text}", self.number);
+        self.context.emit.note(Some(&self.endpoint.name), text);
+    }
+
+    fn summary(self, gave_up: Option<String>) -> ProducerSummary {
+        let counts = self.ledger.counts();
+        ProducerSummary {
+            node: self.endpoint.name.clone(),
+            counts,
+            connections: self.connections,
+            gave_up,
+        }
+    }
+}
+
+async fn sleep_until(now: Nanos, wake: Option<Nanos>) {
+    match wake {
+        Some(wake) => {
+            let nanos = u64::try_from(wake.saturating_sub(now)).unwrap_or(0);
+            sleep(Duration::from_nanos(nanos)).await;
+        }
+        None => std::future::pending().await,
+    }
+}

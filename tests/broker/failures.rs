@@ -1,0 +1,1 @@
+//! Brokers that freeze, die, refuse or hang up.

@@ -1,0 +1,95 @@
+//! A load on brokers that behave, and its drain.
+
+use std::time::Duration;
+
+use jtest::history::operation::Phase;
+use jtest::scenario::Amount;
+use jtest::workload::drain::Counts;
+use jtest::workload::{drain, queue};
+
+use crate::bench::{bench, counts, endpoints, workload};
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker"]
+async fn what_is_confirmed_is_received_once() {
+    let first = vec![endpoints().remove(0); 1];
+    let bench = bench(
+        "plain",
+        first.clone(),
+        workload(Amount::Messages(5_000), 100),
+    )
+    .await;
+    let summary = queue::run(bench.load).await;
+    assert_eq!(summary.errors, Vec::<String>::new());
+    assert_eq!(summary.producers[0].counts.ok, 5_000);
+    bench.memory.assert_sound();
+    let proof = drain::run(bench.drain, || counts("plain", &first)).await;
+    assert!(proof.complete, "{proof:?}");
+    let received = bench.memory.received();
+    assert_eq!(received.len(), 5_000);
+    assert!(received.values().all(|times| *times == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs brokers"]
+async fn separate_brokers_are_drained_each_through_itself() {
+    let all = endpoints();
+    let count = u64::try_from(all.len()).unwrap() * 500;
+    let bench = bench("split", all.clone(), workload(Amount::Messages(500), 20)).await;
+    let summary = queue::run(bench.load).await;
+    assert_eq!(summary.producers.len(), all.len());
+    let proof = drain::run(bench.drain, || counts("split", &all)).await;
+    assert!(proof.complete, "{proof:?}");
+    assert_eq!(u64::try_from(bench.memory.received().len()).unwrap(), count);
+    assert_eq!(bench.memory.lost(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker"]
+async fn an_open_loop_keeps_its_rate_and_ends_with_its_duration() {
+    let mut workload = workload(Amount::Duration(Duration::from_secs(3)), 10);
+    workload.rate = Some(100.0);
+    let bench = bench("paced", vec![endpoints().remove(0)], workload).await;
+    let summary = queue::run(bench.load).await;
+    let attempts = summary.producers[0].counts.attempts;
+    assert!((250..=301).contains(&attempts), "{attempts}");
+    for entry in bench.memory.publishes(Phase::Invoke) {
+        let late = entry.time - entry.intended.unwrap();
+        assert!((0..1_000_000_000).contains(&late), "{entry:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker"]
+async fn a_stop_ends_the_load_and_waits_for_its_confirms() {
+    let bench = bench(
+        "stopped",
+        vec![endpoints().remove(0)],
+        workload(Amount::Schedule, 50),
+    )
+    .await;
+    let load = tokio::spawn(queue::run(bench.load));
+    while bench.memory.publishes(Phase::Ok).len() < 100 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    bench.stop.send(true).unwrap();
+    let summary = tokio::time::timeout(Duration::from_secs(5), load)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(summary.producers[0].counts.info, 0);
+    bench.memory.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker"]
+async fn a_node_that_does_not_answer_leaves_the_drain_incomplete() {
+    let first = vec![endpoints().remove(0)];
+    let mut bench = bench("unproven", first, workload(Amount::Messages(10), 1)).await;
+    queue::run(bench.load).await;
+    bench.drain.deadline = Duration::from_secs(4);
+    let proof = drain::run(bench.drain, async || Counts::new()).await;
+    assert!(!proof.complete);
+    assert!(proof.evidence[0].contains("received 10"), "{proof:?}");
+    assert!(proof.evidence[0].contains("not answered"), "{proof:?}");
+}

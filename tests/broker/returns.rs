@@ -1,0 +1,91 @@
+//! Routable and unroutable publishes interleaved: each completion must be the right one.
+
+use jtest::history::operation::{Cause, Phase};
+use jtest::scenario::Amount;
+use jtest::workload::amqp::Link;
+use jtest::workload::attempts::{Attempts, Carried};
+use jtest::workload::message::{AttemptId, Codec};
+use jtest::workload::publisher::Publisher;
+
+use crate::bench::{bench, credentials, endpoints, workload};
+
+const NOWHERE: &str = "no-such-queue";
+
+/// Publishes `count` messages, those for which `routable` says so to the queue; gives the number
+/// of returns that came attached to another message's confirm.
+async fn publish_mixed(count: u64, window: usize, routable: impl Fn(u64) -> bool) -> u64 {
+    let queue = format!("returns-{window}");
+    let first = vec![endpoints().remove(0)];
+    let _bench = bench(&queue, first.clone(), workload(Amount::Schedule, 1)).await;
+    let link = Link::open(&first[0], &credentials(), "test").await.unwrap();
+    let mut publisher = Publisher::new(link).await.unwrap();
+    let codec = Codec::new("returns", 32);
+    let mut attempts = Attempts::default();
+    let mut completions = Vec::new();
+    let (mut sent, mut elsewhere) = (0, 0);
+    while completions.len() < usize::try_from(count).unwrap() {
+        if sent < count && publisher.is_free() && attempts.open() < window {
+            let id = AttemptId {
+                producer: 0,
+                sequence: sent,
+                attempt: 0,
+            };
+            let order = attempts.invoke(id, i64::MAX);
+            let to = if routable(sent) { &queue } else { NOWHERE };
+            publisher.publish(order, to, id, codec.encode(id));
+            sent += 1;
+        }
+        let batch = publisher.observe().await;
+        assert_eq!(batch.lost, None);
+        for (order, answer, carried) in batch.resolved {
+            elsewhere += u64::from(match carried {
+                Carried::Return(id) => id.sequence != order,
+                Carried::Nothing => !routable(order),
+                Carried::Unreadable => panic!("unreadable"),
+            });
+            attempts.resolve(order, answer, carried, &mut completions);
+        }
+        attempts.settle(&mut completions);
+    }
+    assert_eq!(attempts.open(), 0);
+    assert_eq!(attempts.contradictions(), 0);
+    for completion in &completions {
+        let right = if routable(completion.id.sequence) {
+            (Phase::Ok, Cause::None)
+        } else {
+            (Phase::Fail, Cause::Returned)
+        };
+        assert_eq!(
+            (completion.phase, completion.cause),
+            right,
+            "{completion:?}"
+        );
+    }
+    completions.sort_by_key(|completion| completion.id);
+    completions.dedup_by_key(|completion| completion.id);
+    assert_eq!(completions.len(), usize::try_from(count).unwrap());
+    publisher.close().await;
+    elsewhere
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker"]
+async fn every_completion_is_right_whatever_the_pairing() {
+    let mut elsewhere = 0;
+    for (count, window) in [(1_000, 1), (10_000, 50), (30_000, 500)] {
+        let mixed = |sequence: u64| sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60 < 10;
+        let in_bursts = |sequence: u64| (sequence / 37).is_multiple_of(2);
+        let nothing = |_| false;
+        let seen = [
+            publish_mixed(count, window, mixed).await,
+            publish_mixed(count, window, in_bursts).await,
+            publish_mixed(count, window, nothing).await,
+        ];
+        eprintln!("window {window}: {seen:?} returns came with another confirm");
+        elsewhere += seen.iter().sum::<u64>();
+    }
+    assert!(
+        elsewhere > 0,
+        "the pitfall did not show: this test proves nothing"
+    );
+}
