@@ -1,0 +1,197 @@
+//! The five real hosts that the end-to-end tests share, one test at a time.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long any command of a test may take.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(420);
+
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// The lab, held by this test until it is dropped.
+pub struct Lab {
+    name: String,
+    directory: tempfile::TempDir,
+    _held: File,
+}
+
+impl Lab {
+    /// Waits for the lab that `JTEST_TEST_LAB` names; all its hosts are up.
+    pub fn hold() -> Self {
+        let name = std::env::var("JTEST_TEST_LAB").expect(
+            "JTEST_TEST_LAB names a lab that is up (`scripts/lab --name NAME up`); scripts/test sets it",
+        );
+        let held = File::create(std::env::temp_dir().join(format!("jtest-e2e-{name}.lock"))).unwrap();
+        held.lock().unwrap();
+        let lab = Self {
+            name,
+            directory: tempfile::tempdir().unwrap(),
+            _held: held,
+        };
+        lab.script(&["up"]);
+        let inventory = lab.script(&["inventory"]);
+        std::fs::write(lab.inventory(), inventory).unwrap();
+        lab
+    }
+
+    /// The inventory of its hosts.
+    pub fn inventory(&self) -> PathBuf {
+        self.directory.path().join("lab.yaml")
+    }
+
+    /// A directory that is gone after the test.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where the runs of this test go.
+    pub fn runs(&self) -> PathBuf {
+        self.directory.path().join("runs")
+    }
+
+    /// Runs `scripts/lab` for this lab and returns what it printed.
+    pub fn script(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/lab"));
+        command.args(["--name", &self.name]).args(arguments);
+        succeed(command)
+    }
+
+    /// Runs a shell line as root on a host, by its number.
+    pub fn on(&self, host: u8, line: &str) -> String {
+        let quoted = shlex::try_quote(line).unwrap();
+        self.script(&["ssh", &host.to_string(), &format!("sudo sh -c {quoted}")])
+    }
+
+    /// A jtest command with this lab's inventory, not yet started.
+    pub fn jtest(&self, verb: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jtest"));
+        command.arg(verb).arg("--inventory").arg(self.inventory());
+        if verb == "run" {
+            command.arg("--runs").arg(self.runs());
+        }
+        command.args(arguments);
+        command
+    }
+
+    /// The directory of the newest run of this test.
+    pub fn latest(&self) -> PathBuf {
+        self.runs().join("latest").canonicalize().unwrap()
+    }
+
+    /// The firewall of every host, as its own tools print it, without counters and dates.
+    pub fn firewalls(&self) -> Vec<String> {
+        (1..=5)
+            .map(|host| {
+                self.on(
+                    host,
+                    "for s in iptables-save ip6tables-save; do $s | sed -e '/^#/d' -e 's/\\[[0-9]*:[0-9]*\\]//'; done",
+                )
+            })
+            .collect()
+    }
+}
+
+/// A started jtest, ended with the test if it still runs.
+pub struct Running {
+    child: Child,
+    output: PathBuf,
+}
+
+impl Running {
+    /// Starts a command whose output is kept in a file.
+    pub fn start(lab: &Lab, mut command: Command) -> Self {
+        let output = lab.directory().join(format!("output-{:?}", Instant::now()).replace(' ', ""));
+        let file = File::create(&output).unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Self { child, output }
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it printed so far.
+    pub fn printed(&self) -> String {
+        let mut text = String::new();
+        File::open(&self.output).unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    /// Waits until it has printed this.
+    pub fn await_printed(&mut self, wanted: &str, deadline: Duration) {
+        let begun = Instant::now();
+        while !self.printed().contains(wanted) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("ended ({status}) before it printed {wanted:?}:\n{}", self.printed());
+            }
+            assert!(begun.elapsed() < deadline, "did not print {wanted:?}:\n{}", self.printed());
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let mut command = Command::new("kill");
+        command.args(["-s", name, &self.id().to_string()]);
+        succeed(command);
+    }
+
+    /// Waits for its end.
+    pub fn end(&mut self) -> (ExitStatus, String) {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status, self.printed());
+            }
+            assert!(begun.elapsed() < COMMAND_DEADLINE, "did not end:\n{}", self.printed());
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a command to its end, whatever that is.
+pub fn finish(lab: &Lab, command: Command) -> (Option<i32>, String) {
+    let (status, printed) = Running::start(lab, command).end();
+    (status.code(), printed)
+}
+
+/// Waits until a condition holds.
+pub fn eventually(what: &str, deadline: Duration, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < deadline, "not within {deadline:?}: {what}");
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn succeed(mut command: Command) -> String {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.stdin(Stdio::null()).output().unwrap();
+    assert!(
+        status.success(),
+        "{command:?}: {status}\n{}{}",
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr)
+    );
+    String::from_utf8(stdout).unwrap()
+}

@@ -1,0 +1,8 @@
+//! End to end: the built binary against five real hosts.
+//!
+//! The hosts are the lab that `JTEST_TEST_LAB` names. Every test leaves them healed, and may
+//! find them in any state that another one left, an installed cluster among them.
+
+mod lab;
+mod survival;
+mod verdicts;
