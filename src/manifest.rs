@@ -1,5 +1,8 @@
 //! `run.json`: what a run was, written before its first fault. There is no secret in it.
 
+use std::io;
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::NodeName;
@@ -8,6 +11,9 @@ use crate::schedule::TimedFault;
 
 /// The version of the run directory's formats that this jtest writes.
 pub const FORMAT_VERSION: u32 = 1;
+
+/// Its name in a run directory.
+pub const MANIFEST_FILE: &str = "run.json";
 
 /// `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +36,70 @@ pub struct Manifest {
     pub nodes: Vec<ManifestNode>,
     /// The fault schedule that the seed gave.
     pub schedule: Vec<TimedFault>,
+}
+
+/// Why `run.json` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// It cannot be read.
+    #[error("cannot read {}: {error}; is this a run directory?", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        error: io::Error,
+    },
+    /// It is not what jtest writes.
+    #[error("{} is not a run's description: {error}", .path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        error: serde_json::Error,
+    },
+    /// Another version wrote it.
+    #[error("{} has format version {found}, this jtest reads {FORMAT_VERSION}; use the jtest that made the run", .path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+}
+
+/// The one field whose place is the same in every version.
+#[derive(Deserialize)]
+struct Version {
+    format_version: u32,
+}
+
+impl Manifest {
+    /// Writes `run.json` into a run directory.
+    pub fn write(&self, directory: &Path) -> io::Result<()> {
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        std::fs::write(directory.join(MANIFEST_FILE), text)
+    }
+
+    /// Reads `run.json` of a run directory.
+    pub fn read(directory: &Path) -> Result<Self, ManifestError> {
+        let path = directory.join(MANIFEST_FILE);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) => return Err(ManifestError::Io { path, error }),
+        };
+        let version = serde_json::from_slice::<Version>(&text);
+        match version {
+            Ok(Version { format_version }) if format_version != FORMAT_VERSION => {
+                return Err(ManifestError::Version {
+                    path,
+                    found: format_version,
+                });
+            }
+            _ => {}
+        }
+        serde_json::from_slice(&text).map_err(|error| ManifestError::Malformed { path, error })
+    }
 }
 
 /// One node of a run.

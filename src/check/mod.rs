@@ -2,6 +2,11 @@
 //!
 //! The verdict is three-valued; unknown is never rounded up.
 
+pub mod coverage;
+pub mod judge;
+pub mod results;
+pub mod total_queue;
+
 use serde::{Deserialize, Serialize};
 
 /// The answer of a checker or of a run.

@@ -25,7 +25,8 @@ impl Lab {
         let name = std::env::var("JTEST_TEST_LAB").expect(
             "JTEST_TEST_LAB names a lab that is up (`scripts/lab --name NAME up`); scripts/test sets it",
         );
-        let held = File::create(std::env::temp_dir().join(format!("jtest-e2e-{name}.lock"))).unwrap();
+        let held =
+            File::create(std::env::temp_dir().join(format!("jtest-e2e-{name}.lock"))).unwrap();
         held.lock().unwrap();
         let lab = Self {
             name,
@@ -104,7 +105,9 @@ pub struct Running {
 impl Running {
     /// Starts a command whose output is kept in a file.
     pub fn start(lab: &Lab, mut command: Command) -> Self {
-        let output = lab.directory().join(format!("output-{:?}", Instant::now()).replace(' ', ""));
+        let output = lab
+            .directory()
+            .join(format!("output-{:?}", Instant::now()).replace(' ', ""));
         let file = File::create(&output).unwrap();
         let child = command
             .stdin(Stdio::null())
@@ -123,7 +126,10 @@ impl Running {
     /// What it printed so far.
     pub fn printed(&self) -> String {
         let mut text = String::new();
-        File::open(&self.output).unwrap().read_to_string(&mut text).unwrap();
+        File::open(&self.output)
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
         text
     }
 
@@ -132,9 +138,16 @@ impl Running {
         let begun = Instant::now();
         while !self.printed().contains(wanted) {
             if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("ended ({status}) before it printed {wanted:?}:\n{}", self.printed());
+                panic!(
+                    "ended ({status}) before it printed {wanted:?}:\n{}",
+                    self.printed()
+                );
             }
-            assert!(begun.elapsed() < deadline, "did not print {wanted:?}:\n{}", self.printed());
+            assert!(
+                begun.elapsed() < deadline,
+                "did not print {wanted:?}:\n{}",
+                self.printed()
+            );
             std::thread::sleep(LOOK_EVERY);
         }
     }
@@ -153,7 +166,11 @@ impl Running {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return (status, self.printed());
             }
-            assert!(begun.elapsed() < COMMAND_DEADLINE, "did not end:\n{}", self.printed());
+            assert!(
+                begun.elapsed() < COMMAND_DEADLINE,
+                "did not end:\n{}",
+                self.printed()
+            );
             std::thread::sleep(LOOK_EVERY);
         }
     }
@@ -176,7 +193,10 @@ pub fn finish(lab: &Lab, command: Command) -> (Option<i32>, String) {
 pub fn eventually(what: &str, deadline: Duration, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < deadline, "not within {deadline:?}: {what}");
+        assert!(
+            begun.elapsed() < deadline,
+            "not within {deadline:?}: {what}"
+        );
         std::thread::sleep(LOOK_EVERY);
     }
 }

@@ -9,7 +9,12 @@ const UNTIL_CUT: Duration = Duration::from_secs(300);
 const LEASE: Duration = Duration::from_secs(20);
 
 /// A cut that no test waits for the end of.
-const LONG: &[&str] = &["--set", "schedule.0.at=3s", "--set", "schedule.0.duration=5m"];
+const LONG: &[&str] = &[
+    "--set",
+    "schedule.0.at=3s",
+    "--set",
+    "schedule.0.duration=5m",
+];
 
 fn start_and_await_cut(lab: &Lab, more: &[&str]) -> Running {
     let arguments = [&["--scenario", "mirrored-autoheal"], SHORT, LONG, more].concat();
@@ -69,9 +74,11 @@ fn killed_in_mid_cut_the_hosts_heal_themselves_and_the_history_is_judged() {
     let mut running = start_and_await_cut(&lab, &["--lease", &lease]);
     running.signal("KILL");
     running.end();
-    eventually("every host heals itself", LEASE + Duration::from_secs(15), || {
-        !has_traces(&lab)
-    });
+    eventually(
+        "every host heals itself",
+        LEASE + Duration::from_secs(15),
+        || !has_traces(&lab),
+    );
     assert_eq!(before, lab.firewalls());
 
     let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_jtest"));
@@ -100,7 +107,12 @@ fn heal_undoes_everything_from_any_state_and_is_safe_twice() {
 #[ignore = "needs the local lab; scripts/test runs it"]
 fn a_node_that_loses_power_in_the_run_makes_the_verdict_unknown_at_most() {
     let lab = Lab::hold();
-    let quick = ["--set", "recovery_timeout=20s", "--set", "drain_timeout=20s"];
+    let quick = [
+        "--set",
+        "recovery_timeout=20s",
+        "--set",
+        "drain_timeout=20s",
+    ];
     let arguments = [&["--scenario", "mirrored-autoheal"], SHORT, &quick[..]].concat();
     let mut running = Running::start(&lab, lab.jtest("run", &arguments));
     running.await_printed("fault 1: injected", UNTIL_CUT);

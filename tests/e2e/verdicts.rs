@@ -42,7 +42,12 @@ fn a_cut_of_the_leader_loses_confirmed_messages_under_autoheal_and_none_of_a_quo
     assert_eq!(code, Some(1), "{printed}");
     let lost = results(&lab.latest());
     assert_eq!(lost["verdict"], "invalid");
-    assert!(finding(&lost, "total-queue")["data"]["lost"]["count"].as_u64().unwrap() > 0);
+    assert!(
+        finding(&lost, "total-queue")["data"]["lost"]["count"]
+            .as_u64()
+            .unwrap()
+            > 0
+    );
     assert_eq!(finding(&lost, "coverage")["verdict"], "valid", "{lost:#}");
     assert_left_everything(&lab);
 
@@ -85,5 +90,8 @@ fn assert_left_everything(lab: &Lab) {
         finish(lab, check)
     };
     assert_eq!(code, Some(i32::from(verdict != "valid")), "{printed}");
-    assert_eq!(judged, std::fs::read(directory.join("results.json")).unwrap());
+    assert_eq!(
+        judged,
+        std::fs::read(directory.join("results.json")).unwrap()
+    );
 }

@@ -1,0 +1,285 @@
+//! From a run directory to results, without a network.
+//!
+//! The run itself and `jtest check` both come through here, so the same directory gives the
+//! same bytes. What happens after the collecting (the check, the report) is not looked at:
+//! it is not part of the evidence.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use super::results::{Coverage, Evidence, Finding, Results, TotalQueue};
+use super::total_queue::{self, FaultTimes, Losses, NotAHistory, Tally};
+use super::{Verdict, coverage};
+use crate::event::{Event, Record, Stage};
+use crate::history::operation::Entry;
+use crate::history::reader::{HistoryError, Reader};
+use crate::manifest::{FORMAT_VERSION, Manifest, ManifestError};
+
+/// Its name in a run directory.
+pub const HISTORY_FILE: &str = "history.arrow";
+/// Its name in a run directory.
+pub const EVENTS_FILE: &str = "events.jsonl";
+/// Its name in a run directory.
+pub const RESULTS_FILE: &str = "results.json";
+
+/// Longest line of `events.jsonl`.
+const EVENT_BYTES_MAX: usize = 1 << 20;
+
+/// Why a run directory cannot be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// `run.json`.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// `history.arrow`.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// `history.arrow` holds what no run records.
+    #[error("{} is not a history: {error}", .path.display())]
+    NotAHistory {
+        /// The file.
+        path: PathBuf,
+        /// What is impossible.
+        error: NotAHistory,
+    },
+    /// The history is of another run than `run.json`.
+    #[error("{} is of run {found}, run.json of run {expected}", .path.display())]
+    OtherRun {
+        /// The file.
+        path: PathBuf,
+        /// The history's run.
+        found: String,
+        /// The manifest's run.
+        expected: String,
+    },
+    /// `events.jsonl`.
+    #[error("cannot read {}: {error}", .path.display())]
+    Events {
+        /// The file.
+        path: PathBuf,
+        /// The reason, with the line.
+        error: io::Error,
+    },
+}
+
+/// Judges a run directory.
+pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
+    let manifest = Manifest::read(directory)?;
+    let events = read_events(&directory.join(EVENTS_FILE))?;
+    let history = directory.join(HISTORY_FILE);
+
+    let (tally, history_complete) = tally(&history, &manifest)?;
+    let evidence = evidence(&events, history_complete);
+    let coverage = coverage::check(&manifest.schedule, &events);
+    let mut sums = tally.sums(&node_names(&manifest));
+    if evidence.data.history_complete && evidence.data.drain_complete {
+        find_losses(&history, &manifest, &tally, &coverage.data, &mut sums)?;
+    }
+    let total_queue = total_queue::finding(sums);
+    Ok(assemble(manifest, total_queue, coverage, evidence))
+}
+
+/// The results as they stand in `results.json`.
+pub fn to_json(results: &Results) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(results)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn assemble(
+    manifest: Manifest,
+    total_queue: Finding<TotalQueue>,
+    coverage: Finding<Coverage>,
+    evidence: Finding<Evidence>,
+) -> Results {
+    let parts = [
+        (total_queue.verdict, &total_queue.summary),
+        (coverage.verdict, &coverage.summary),
+        (evidence.verdict, &evidence.summary),
+    ];
+    let verdict = parts
+        .iter()
+        .fold(Verdict::Valid, |verdict, (part, _)| verdict.and(*part));
+    let reasons = parts
+        .iter()
+        .filter(|(part, _)| *part != Verdict::Valid)
+        .map(|(_, summary)| (*summary).clone())
+        .collect();
+    Results {
+        format_version: FORMAT_VERSION,
+        verdict,
+        reasons,
+        scenario: manifest.scenario.name,
+        run_id: manifest.run_id,
+        seed: manifest.seed,
+        started: manifest.started,
+        total_queue,
+        coverage,
+        evidence,
+    }
+}
+
+fn node_names(manifest: &Manifest) -> Vec<crate::inventory::NodeName> {
+    manifest
+        .nodes
+        .iter()
+        .map(|node| node.name.clone())
+        .collect()
+}
+
+fn tally(path: &Path, manifest: &Manifest) -> Result<(Tally, bool), JudgeError> {
+    let mut tally = Tally::default();
+    let mut odd = None;
+    let reader = each_entry(path, |entry| {
+        if odd.is_none() {
+            odd = tally.add(entry).err();
+        }
+    })?;
+    if let Some(error) = odd {
+        let path = path.to_owned();
+        return Err(JudgeError::NotAHistory { path, error });
+    }
+    if reader.run_id() != manifest.run_id {
+        return Err(JudgeError::OtherRun {
+            path: path.to_owned(),
+            found: reader.run_id().to_owned(),
+            expected: manifest.run_id.clone(),
+        });
+    }
+    Ok((tally, reader.is_complete()))
+}
+
+fn find_losses(
+    path: &Path,
+    manifest: &Manifest,
+    tally: &Tally,
+    coverage: &Coverage,
+    sums: &mut TotalQueue,
+) -> Result<(), JudgeError> {
+    let nodes = node_names(manifest);
+    let faults: Vec<FaultTimes> = coverage
+        .faults
+        .iter()
+        .filter_map(|fault| {
+            Some(FaultTimes {
+                fault: fault.fault,
+                from: fault.injected_first_ns?,
+                until: fault.healed_ns,
+            })
+        })
+        .collect();
+    let mut losses = Losses::new(tally, &nodes, &faults);
+    if sums.confirmed_not_received > 0 {
+        each_entry(path, |entry| losses.add(entry))?;
+    }
+    losses.finish(sums);
+    Ok(())
+}
+
+fn each_entry(path: &Path, mut take: impl FnMut(&Entry)) -> Result<Reader, HistoryError> {
+    let mut reader = Reader::open(path)?;
+    while let Some(batch) = reader.next_batch()? {
+        batch.entries().for_each(|entry| take(&entry));
+    }
+    Ok(reader)
+}
+
+/// Every event of the file; a torn last line, which a killed run leaves, is left out.
+pub fn read_events(path: &Path) -> Result<Vec<Record>, JudgeError> {
+    let failed = |error| JudgeError::Events {
+        path: path.to_owned(),
+        error,
+    };
+    let mut file = BufReader::new(File::open(path).map_err(failed)?);
+    let mut events = Vec::new();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut bounded = io::Read::take(&mut file, EVENT_BYTES_MAX as u64);
+        bounded.read_until(b'\n', &mut line).map_err(failed)?;
+        if line.last() != Some(&b'\n') {
+            if line.len() < EVENT_BYTES_MAX {
+                return Ok(events);
+            }
+            let error = io::Error::other(format!("line {} is too long", events.len() + 1));
+            return Err(failed(error));
+        }
+        let record = serde_json::from_slice(&line).map_err(|error| {
+            failed(io::Error::other(format!(
+                "line {}: {error}",
+                events.len() + 1
+            )))
+        })?;
+        events.push(record);
+    }
+}
+
+fn evidence(events: &[Record], history_complete: bool) -> Finding<Evidence> {
+    let mut data = Evidence {
+        history_complete,
+        ..Evidence::default()
+    };
+    let mut loaded = false;
+    for record in events {
+        match &record.event {
+            Event::StageEnded { stage, error } if is_evidence(*stage) => {
+                loaded |= *stage == Stage::Load;
+                if let Some(error) = error {
+                    data.failed_stages.insert(stage.to_string(), error.clone());
+                }
+            }
+            Event::Drained { proof } => {
+                data.drain_complete = proof.complete;
+                data.drain_evidence.clone_from(&proof.evidence);
+            }
+            _ => {}
+        }
+    }
+    if !loaded {
+        let error = "the run ended in the middle of it".to_owned();
+        data.failed_stages.insert(Stage::Load.to_string(), error);
+    }
+    finding_of(data)
+}
+
+/// Stages whose failure leaves the evidence incomplete. Collecting is not one of them: the
+/// logs explain a verdict, they do not make it.
+fn is_evidence(stage: Stage) -> bool {
+    match stage {
+        Stage::Load | Stage::Recover | Stage::Drain => true,
+        Stage::Connect
+        | Stage::Preflight
+        | Stage::Deploy
+        | Stage::Heal
+        | Stage::Collect
+        | Stage::Check
+        | Stage::Report => false,
+    }
+}
+
+fn finding_of(data: Evidence) -> Finding<Evidence> {
+    let mut missing: Vec<String> = data
+        .failed_stages
+        .iter()
+        .map(|(stage, error)| format!("{stage}: {error}"))
+        .collect();
+    if !data.history_complete {
+        missing.push("the history has no end".to_owned());
+    }
+    if !data.drain_complete {
+        missing.push("the drain is not proven complete".to_owned());
+    }
+    let (verdict, summary) = if missing.is_empty() {
+        let summary = "history and drain are complete".to_owned();
+        (Verdict::Valid, summary)
+    } else {
+        let summary = format!("evidence is missing: {}", missing.join("; "));
+        (Verdict::Unknown, summary)
+    };
+    Finding {
+        verdict,
+        summary,
+        data,
+    }
+}

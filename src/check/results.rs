@@ -1,0 +1,219 @@
+//! `results.json`: the verdict and every finding. Documented field by field in `docs/results.md`.
+//!
+//! The same run directory gives the same bytes, whoever judges it and whenever.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Verdict;
+use crate::history::operation::Nanos;
+use crate::inventory::NodeName;
+use crate::schedule::FaultId;
+
+/// Everything that was found out about a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// [`crate::manifest::FORMAT_VERSION`] of the run directory.
+    pub format_version: u32,
+    /// The answer: of all findings, the worst.
+    pub verdict: Verdict,
+    /// One sentence for each finding that is not valid.
+    pub reasons: Vec<String>,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The run's id.
+    pub run_id: String,
+    /// The seed.
+    pub seed: u64,
+    /// When the run began, RFC 3339, UTC.
+    pub started: String,
+    /// What happened to every message.
+    pub total_queue: Finding<TotalQueue>,
+    /// Whether every fault bit.
+    pub coverage: Finding<Coverage>,
+    /// Whether there is all the evidence that a verdict needs.
+    pub evidence: Finding<Evidence>,
+}
+
+/// What one checker says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding<T> {
+    /// Its part of the verdict.
+    pub verdict: Verdict,
+    /// In one sentence.
+    pub summary: String,
+    /// In full.
+    pub data: T,
+}
+
+/// Counts of attempts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptCounts {
+    /// Publishes that were begun.
+    pub attempts: u64,
+    /// Confirmed, and not returned.
+    pub ok: u64,
+    /// Surely not done.
+    pub fail: u64,
+    /// Nobody knows; those that a killed run left open are counted here.
+    pub info: u64,
+}
+
+/// One producer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProducerCounts {
+    /// Its number.
+    pub producer: u32,
+    /// The node it published to.
+    pub node: Option<NodeName>,
+    /// Its attempts.
+    #[serde(flatten)]
+    pub counts: AttemptCounts,
+    /// Values with at least one confirmed attempt.
+    pub confirmed: u64,
+    /// Values received at least once.
+    pub received: u64,
+    /// Values confirmed and never received; a loss only if `total_queue.data.lost` is known.
+    pub confirmed_not_received: u64,
+}
+
+/// What happened to every message. A value is a producer's sequence number, however often
+/// it was attempted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TotalQueue {
+    /// Of all producers.
+    #[serde(flatten)]
+    pub counts: AttemptCounts,
+    /// Values with at least one confirmed attempt.
+    pub confirmed: u64,
+    /// Values received at least once.
+    pub received: u64,
+    /// Receipts of a value beyond its first.
+    pub duplicates: u64,
+    /// Values with no confirmed attempt, some of unknown outcome, that were received.
+    pub recovered: u64,
+    /// Values whose attempts all failed, at least one by a nack, that were received all the same.
+    pub nacked_received: u64,
+    /// Values received that were never sent, or all of whose attempts surely were not taken.
+    pub unexpected: u64,
+    /// Received messages of another run, or with a damaged body.
+    pub foreign: u64,
+    /// Values confirmed and never received: the number of lost ones where the drain and
+    /// the history are complete, `null` where one cannot know.
+    pub lost: Option<u64>,
+    /// Values confirmed and not received, whether or not one can know that they are lost.
+    pub confirmed_not_received: u64,
+    /// The lost by confirming node and by fault window.
+    pub losses: Vec<LossGroup>,
+    /// The first lost values by confirm time, at most [`LISTED_MAX`].
+    pub lost_values: Vec<LostValue>,
+    /// The last lost value by confirm time.
+    pub last_lost: Option<LostValue>,
+    /// The first unexpected values, at most [`LISTED_MAX`].
+    pub unexpected_values: Vec<Value>,
+    /// By producer.
+    pub producers: Vec<ProducerCounts>,
+}
+
+/// How many single values are listed; their number is always exact.
+pub const LISTED_MAX: usize = 1000;
+
+/// A value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Value {
+    /// The producer.
+    pub producer: u32,
+    /// Its sequence number.
+    pub sequence: u64,
+}
+
+/// A lost value and the confirm that promised it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostValue {
+    /// Which.
+    #[serde(flatten)]
+    pub value: Value,
+    /// The attempt that was confirmed.
+    pub attempt: u16,
+    /// The node that confirmed it.
+    pub node: NodeName,
+    /// When that attempt was published.
+    pub published_ns: Option<Nanos>,
+    /// When it was confirmed.
+    pub confirmed_ns: Nanos,
+    /// Where that lies among the faults.
+    pub window: Window,
+}
+
+/// Lost values that share a fate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LossGroup {
+    /// The node that confirmed them.
+    pub node: NodeName,
+    /// When, among the faults.
+    pub window: Window,
+    /// How many.
+    pub count: u64,
+    /// The first confirm.
+    pub first_confirmed_ns: Nanos,
+    /// The last confirm.
+    pub last_confirmed_ns: Nanos,
+}
+
+/// Where a moment lies among the faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Window {
+    /// Before the first fault.
+    Before,
+    /// While this fault was in force.
+    During(FaultId),
+    /// After this fault was healed and before the next.
+    After(FaultId),
+}
+
+/// Whether every fault of the schedule bit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// In the order of the schedule.
+    pub faults: Vec<FaultCoverage>,
+}
+
+/// One fault, from the schedule to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultCoverage {
+    /// Its number.
+    pub fault: FaultId,
+    /// What it was, once asked for.
+    pub description: Option<String>,
+    /// When the first node had it.
+    pub injected_first_ns: Option<Nanos>,
+    /// When the last node had it.
+    pub injected_last_ns: Option<Nanos>,
+    /// Last minus first as the nodes measured it, in microseconds.
+    pub spread_us: Option<u64>,
+    /// When it was undone.
+    pub healed_ns: Option<Nanos>,
+    /// Whether it is proven to have bitten.
+    pub proven: bool,
+    /// What proves it.
+    pub evidence: Vec<String>,
+    /// Whether it is proven to be gone.
+    pub heal_proven: bool,
+    /// What went wrong.
+    pub errors: Vec<String>,
+}
+
+/// Whether there is all the evidence that a verdict needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Whether the history was written to its end.
+    pub history_complete: bool,
+    /// Whether the drain is proven complete.
+    pub drain_complete: bool,
+    /// What the brokers answered to that.
+    pub drain_evidence: Vec<String>,
+    /// Stages that failed, with the reason.
+    pub failed_stages: BTreeMap<String, String>,
+}
