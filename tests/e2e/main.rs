@@ -3,6 +3,11 @@
 //! The hosts are the lab that `JTEST_TEST_LAB` names. Every test leaves them healed, and may
 //! find them in any state that another one left, an installed cluster among them.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it must be"
+)]
+
 mod lab;
 mod survival;
 mod verdicts;
