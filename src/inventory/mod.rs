@@ -2,9 +2,25 @@
 //!
 //! Pure: what must be asked of the world (does the key file exist, what is in the
 //! environment) comes in through [`Surroundings`].
+//!
+//! One file serves both Ansible and jtest, so variables that jtest has no use for are
+//! passed over without a word; what begins with `jtest_` and is unknown is a mistake. All
+//! mistakes of a file are told at once.
+
+mod check;
+mod groups;
+mod ranges;
+mod ssh_args;
+mod template;
+#[cfg(test)]
+mod tests;
+mod variables;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::{Collector, Diagnostics};
+use crate::yaml;
 
 use serde::{Deserialize, Serialize};
 
@@ -109,4 +125,91 @@ pub struct Inventory {
     pub nodes: Vec<Node>,
     /// `jtest_control_netns`: the network namespace that jtest has to run in.
     pub control_netns: Option<String>,
+}
+
+/// Hosts that an inventory may name: far more than any cluster has, few enough to stay cheap.
+pub const HOSTS_MAX: usize = 200;
+/// Groups that an inventory may have.
+pub const GROUPS_MAX: usize = 250;
+
+/// What an inventory asks of the world.
+pub trait Surroundings {
+    /// An environment variable, if it is set and is text.
+    fn env(&self, name: &str) -> Option<String>;
+    /// The user's home directory.
+    fn home(&self) -> Option<PathBuf>;
+    /// Whether a private key can be used.
+    fn key_file(&self, path: &Path) -> KeyFile;
+}
+
+/// The state of a private key's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyFile {
+    /// It is there and only its owner can read it.
+    Fine,
+    /// There is no such file.
+    Missing,
+    /// It is a directory or something else.
+    NotAFile,
+    /// This user may not read it.
+    Unreadable,
+    /// Others can read or write it; its permission bits.
+    OpenToOthers(u32),
+}
+
+/// Reads an inventory's text. `file` is its path as the user named it; relative paths in
+/// the inventory begin at its directory.
+///
+/// # Errors
+///
+/// Everything that is wrong with it, warnings included. Where nothing is wrong, the warnings
+/// come with the inventory.
+pub fn parse(
+    file: &Path,
+    text: &str,
+    surroundings: &dyn Surroundings,
+) -> Result<(Inventory, Diagnostics), Diagnostics> {
+    let mut to = Collector::new(file.to_string_lossy(), text);
+    let inventory = read(file, text, surroundings, &mut to);
+    let warnings = to.finish()?;
+    match inventory {
+        Some(inventory) => Ok((inventory, warnings)),
+        None => Err(warnings),
+    }
+}
+
+fn read(
+    file: &Path,
+    text: &str,
+    surroundings: &dyn Surroundings,
+    to: &mut Collector<'_>,
+) -> Option<Inventory> {
+    if check::is_ini(text) {
+        to.error(
+            None,
+            "this looks like an inventory in Ansible's INI form; jtest reads the YAML form",
+            "convert it: `ansible-inventory -i FILE --list --yaml > lab.yaml`",
+        );
+        return None;
+    }
+    let tree = yaml::parse(text, to)?;
+    variables::hide_secrets(&tree, to);
+    let found = groups::collect(&tree, variables::is_used, to);
+    check::settings(&found.settings, to);
+    let directory = file.parent().unwrap_or(Path::new(""));
+    let hosts: Vec<_> = found
+        .hosts
+        .iter()
+        .map(|host| variables::read_host(host, directory, surroundings, to))
+        .collect();
+    check::hosts(&hosts, to);
+    let control_netns = hosts
+        .iter()
+        .find_map(|host| host.control_netns.as_ref())
+        .map(|(name, _)| name.clone());
+    Some(Inventory {
+        file: file.to_owned(),
+        nodes: hosts.into_iter().map(|host| host.node).collect(),
+        control_netns,
+    })
 }
