@@ -38,6 +38,7 @@ host_ns() { printf '%s-n%d' "$control" "$1"; }
 host_dir() { printf '%s/n%d' "$state" "$1"; }
 host_address() { printf '10.77.0.%d' $((10 + $1)); }
 host_address6() { printf 'fd77::%d' $((10 + $1)); }
+host_hardware_address() { printf '02:6a:74:00:00:%02x' $((10 + $1)); }
 
 # The file holds a lab's suite, number of nodes and root file system while it is up.
 lab_recorded() {

@@ -64,7 +64,11 @@ host_disk_down() {
   dir=$(host_dir "$1")
   if host_disk_mounted "$1"; then umount "$dir/root"; fi
   rm -rf --one-file-system "$dir"
+  if [ -d "$(host_nspawn_folder "$1")" ]; then rmdir "$(host_nspawn_folder "$1")"; fi
 }
+
+# A killed systemd-nspawn leaves this folder, where mounts could be handed to the host.
+host_nspawn_folder() { printf '/run/systemd/nspawn/propagate/%s-n%d' "$control" "$1"; }
 
 # The power script outlives this one, so it gets neither its locks nor its terminal.
 host_power_on() {

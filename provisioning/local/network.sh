@@ -45,7 +45,8 @@ host_plug() {
   host_unplug "$n"
   ip netns add "$ns"
   ip -n "$ns" link set lo up
-  ip -n "$control" link add "n$n" type veth peer name eth0 netns "$ns"
+  # The same hardware address at every boot: neighbours remember it for half a minute.
+  ip -n "$control" link add "n$n" type veth peer name eth0 address "$(host_hardware_address "$n")" netns "$ns"
   ip -n "$control" link set "n$n" mtu "$network_mtu" master br0 up
   ip -n "$ns" link set eth0 mtu "$network_mtu" up
   ip -n "$ns" address add "$(host_address "$n")/24" dev eth0
