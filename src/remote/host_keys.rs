@@ -18,6 +18,9 @@ use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, Marker};
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 use sha1::Sha1;
 
+#[cfg(test)]
+mod tests;
+
 /// A known-hosts file is read whole.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -190,7 +193,7 @@ impl Known {
     fn other_algorithm(&self, presented: &PublicKey, known: &[&Line]) -> String {
         let listed: Vec<String> = known
             .iter()
-            .map(|line| format!("{} in {}", short_name(&line.key.algorithm()), line.place()))
+            .map(|line| format!("{} in {}", line.key.algorithm(), line.place()))
             .collect();
         format!(
             "{} is known under another algorithm only: it presented {}, listed is {}; it did not \
@@ -204,20 +207,16 @@ impl Known {
 }
 
 fn describe(key: &PublicKey) -> String {
-    format!(
-        "{} {}",
-        short_name(&key.algorithm()),
-        key.fingerprint(HashAlg::Sha256)
-    )
+    format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256))
 }
 
+/// As in the names of the host's own key files.
 fn short_name(algorithm: &Algorithm) -> &'static str {
     match algorithm {
         Algorithm::Ed25519 => "ed25519",
         Algorithm::Ecdsa { .. } => "ecdsa",
         Algorithm::Rsa { .. } => "rsa",
-        Algorithm::Dsa => "dsa",
-        _ => "other",
+        _ => "*",
     }
 }
 

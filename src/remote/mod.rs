@@ -7,10 +7,11 @@
 //!
 //! Inside: [`config`] asks ssh_config what the inventory leaves open, [`session`] makes one
 //! authenticated connection ([`auth`], [`host_keys`]), [`process`] runs one script over a
-//! channel of it, [`quote`] makes the script's command line, [`ssh`] keeps the
+//! channel of it, [`quote`] makes the script's command line ([`become_root`] says as whom), [`ssh`] keeps the
 //! connection and shares its channels.
 
 mod auth;
+mod become_root;
 mod config;
 pub mod fake;
 pub mod host_keys;

@@ -14,6 +14,7 @@ use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::become_root::{Privilege, sudo_complaint};
 use super::quote::{Become, KILL_AFTER, acknowledgement, command_line};
 use super::session::{ChannelError, Session};
 use super::{Output, RemoteError, Script};
@@ -34,32 +35,6 @@ const SUDO_DEADLINE: Duration = Duration::from_secs(20);
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 /// `timeout`'s own status after its SIGTERM, and the one after its SIGKILL.
 const TIMEOUT_STATUSES: [u32; 2] = [124, 137];
-
-/// How root is become: what is known beforehand of the login user and sudo.
-#[derive(Debug, Clone)]
-pub(super) struct Privilege {
-    pub(super) user: String,
-    pub(super) use_sudo: bool,
-    pub(super) password: Option<Secret>,
-}
-
-impl Privilege {
-    /// How this script gets the rights it asks for.
-    fn for_script(&self, script: &Script) -> Result<Become, String> {
-        if !script.root || (self.user == "root" && !self.use_sudo) {
-            return Ok(Become::LoginUser);
-        }
-        match (&self.password, self.use_sudo) {
-            (_, false) => Err(format!(
-                "it needs root, but the login is as {}: set ansible_become: true in the inventory \
-                 (or ansible_user: root)",
-                self.user
-            )),
-            (None, true) => Ok(Become::Sudo),
-            (Some(_), true) => Ok(Become::SudoPassword(rand::random())),
-        }
-    }
-}
 
 /// Why a script did not start.
 pub(super) enum StartError {
@@ -138,7 +113,6 @@ impl Exchange {
     }
 
     /// Sends the password, awaits the script's word, ends the password's part of the input.
-    /// After a refusal the input is closed, so that sudo asks no second time.
     async fn become_root(&mut self, word: &str, password: &Secret) -> Result<(), RemoteError> {
         self.feed(format!("{}\n", password.expose()).as_bytes())
             .await?;
@@ -156,12 +130,23 @@ impl Exchange {
             }
             let refused = self.stderr_text().contains("try again");
             if self.ended || refused || timeout_at(until, self.step()).await.is_err() {
-                self.end_input().await;
-                while !self.ended && timeout_at(until + SUDO_DEADLINE, self.step()).await.is_ok() {}
-                self.stdout.clear();
-                return Err(self.failure());
+                return Err(self.not_root().await);
             }
         }
+    }
+
+    /// Ends the input, so that sudo asks no second time, and hears what it has to say.
+    async fn not_root(&mut self) -> RemoteError {
+        self.end_input().await;
+        let until = Instant::now() + SUDO_DEADLINE;
+        while !self.ended && timeout_at(until, self.step()).await.is_ok() {}
+        if self.status.is_none() && !self.session.is_closed() {
+            return self.rejected(format!(
+                "sudo did not answer within {} s",
+                SUDO_DEADLINE.as_secs()
+            ));
+        }
+        self.failure()
     }
 
     /// When this side gives up.
@@ -370,42 +355,6 @@ impl Exchange {
                 stderr,
             },
         }
-    }
-}
-
-/// What sudo itself complains of, with the remedy.
-fn sudo_complaint(user: &str, status: u32, stderr: &str) -> Option<String> {
-    let says = |text: &str| stderr.contains(text);
-    if status == 127 && stderr.starts_with("env:") && says("sudo") {
-        return Some(
-            "there is no sudo on the host: install it, or log in as root (ansible_user: root, \
-             ansible_become: false)"
-                .into(),
-        );
-    }
-    if status != 1 {
-        return None;
-    }
-    if says("try again") || says("incorrect password attempt") {
-        Some(format!(
-            "sudo refuses the password of {user}: check ansible_become_password"
-        ))
-    } else if says("sudo: a password is required") || says("sudo: a terminal is required") {
-        Some(format!(
-            "sudo asks {user} for a password: set ansible_become_password, or allow it without \
-             one (NOPASSWD in sudoers)"
-        ))
-    } else if says("is not in the sudoers file")
-        || says("may not run sudo")
-        || says("is not allowed to execute")
-    {
-        Some(format!(
-            "{user} may not use sudo: allow it in sudoers, or log in as another user"
-        ))
-    } else if says("you must have a tty to run sudo") {
-        Some("sudo wants a terminal: remove `requiretty` from sudoers".into())
-    } else {
-        None
     }
 }
 

@@ -17,8 +17,9 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::become_root::Privilege;
 use super::config::{Route, route};
-use super::process::{Exchange, Privilege, StartError};
+use super::process::{Exchange, StartError};
 use super::session::{Session, establish};
 use super::{ConnectOptions, Host, Output, Process, Remote, RemoteError, Script};
 use crate::inventory::{Node, NodeName};

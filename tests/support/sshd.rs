@@ -1,5 +1,7 @@
 //! A real sshd on loopback with a configuration, keys and known-hosts files of its own.
 
+#![allow(dead_code, reason = "each test binary uses a part")]
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -190,11 +192,17 @@ impl Drop for Sshd {
 }
 
 pub fn kill9(pid: u32) {
-    let _gone_already = Command::new("kill")
-        .arg("-9")
+    signal(pid, "KILL");
+}
+
+/// Sends a signal; no error if the process is gone already.
+pub fn signal(pid: u32, name: &str) {
+    let mut kill = Command::new("kill");
+    kill.arg("-s")
+        .arg(name)
         .arg(pid.to_string())
-        .stderr(Stdio::null())
-        .status();
+        .stderr(Stdio::null());
+    kill.status().unwrap();
 }
 
 pub fn is_alive(pid: u32) -> bool {
