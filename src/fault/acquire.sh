@@ -1,0 +1,41 @@
+# Takes the hold, or says who has it. $1: run id, $2: the record, $3: lease in seconds; the undo is the
+# standard input.
+if [ ! -d /run/systemd/system ]; then
+  echo 'systemd is not running here, and without it no lease can be armed' >&2
+  exit 1
+fi
+jtest_lock 10
+if [ -e "$jtest_dir/holder" ] && [ "$(jtest_holder)" != "$1" ] && [ "$(jtest_left)" -gt 0 ]; then
+  cat "$jtest_dir/holder"
+  echo "left_cs=$(jtest_left)"
+  echo 'held'
+  exit 0
+fi
+# Whoever was here before is gone; what is left of it goes now.
+firewall_clean "$jtest_dir/firewall"
+echo "$(($(jtest_now) + $3 * 100))" >"$jtest_dir/deadline"
+printf '%s\n' "$2" >"$jtest_dir/holder"
+cat >"$jtest_dir/undo"
+firewall_listing >"$jtest_dir/firewall"
+cat >"$jtest_units/jtest-lease.service" <<'UNIT'
+[Unit]
+Description=jtest undoes its faults: its lease has run out
+StartLimitIntervalSec=0
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /run/jtest/undo expired
+Restart=on-failure
+RestartSec=2
+UNIT
+cat >"$jtest_units/jtest-lease.timer" <<UNIT
+[Unit]
+Description=The lease of jtest's faults on this host
+[Timer]
+OnActiveSec=$3
+AccuracySec=100ms
+RemainAfterElapse=no
+UNIT
+systemctl daemon-reload
+jtest_renew "$3"
+systemctl is-active --quiet jtest-lease.timer
+echo 'taken'

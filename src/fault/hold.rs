@@ -1,0 +1,383 @@
+//! The hold: who works on the hosts, so that two jtests never do at once.
+//!
+//! It is taken on each host atomically (under a lock there), on all hosts or on none, and it is
+//! one with the [lease](super::lease): a hold that is not renewed runs out, the host undoes
+//! everything and is free. Renewals go to each host on its own, so one slow host does
+//! not cost the others their lease.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+pub use super::lease::HealReport;
+use super::{Target, lease};
+use crate::event::Emit;
+use crate::inventory::NodeName;
+use crate::remote::{Host, RemoteError};
+
+/// How long a host keeps a hold beyond its last renewal, where nobody says otherwise.
+pub const LEASE_DEFAULT: Duration = Duration::from_secs(60);
+/// Shorter leases would run out between two renewals on a slow host.
+pub const LEASE_MIN: Duration = Duration::from_secs(4);
+/// For a fault to be undone, with retries; afterwards the lease is left to do it.
+pub const HEAL_DEADLINE: Duration = Duration::from_secs(30);
+/// Between a failed renewal and the next attempt.
+const RENEW_PAUSE: Duration = Duration::from_secs(1);
+/// For all hosts to be let go.
+const RELEASE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Who holds a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The run's id; the hold is bound to it.
+    pub run_id: String,
+    /// `user@control-host`.
+    pub who: String,
+    /// The process on the control node.
+    pub pid: u32,
+    /// Its command line.
+    pub command: String,
+    /// Since when, as an RFC 3339 time.
+    pub since: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            run_id,
+            who,
+            pid,
+            command,
+            since,
+        } = self;
+        write!(
+            f,
+            "run {run_id} of {who} (pid {pid}, `{command}`, since {since})"
+        )
+    }
+}
+
+impl Holder {
+    /// As a host keeps it: a key and its value a line.
+    pub(super) fn record(&self) -> String {
+        let line = |key: &str, value: &str| {
+            let printable = |c: char| if c.is_control() { ' ' } else { c };
+            format!(
+                "{key}={}",
+                value.chars().map(printable).take(400).collect::<String>()
+            )
+        };
+        [
+            line("run_id", &self.run_id),
+            line("who", &self.who),
+            line("pid", &self.pid.to_string()),
+            line("command", &self.command),
+            line("since", &self.since),
+        ]
+        .join("\n")
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let value = |key: &str| {
+            let mut values = text.lines().filter_map(|line| line.split_once('='));
+            values.find_map(|(k, value)| (k == key).then(|| value.to_owned()))
+        };
+        Some(Self {
+            run_id: value("run_id")?,
+            who: value("who").unwrap_or_default(),
+            pid: value("pid")
+                .and_then(|pid| pid.parse().ok())
+                .unwrap_or_default(),
+            command: value("command").unwrap_or_default(),
+            since: value("since").unwrap_or_default(),
+        })
+    }
+}
+
+/// Why the hosts could not be held.
+#[derive(Debug, thiserror::Error)]
+pub enum HoldError {
+    /// Another jtest works on them.
+    #[error(
+        "{node} is held by {holder}; that hold runs out in {} s unless it is renewed: wait for \
+         that run to end, or break it by `jtest heal`",
+        expires_in.as_secs()
+    )]
+    HeldBy {
+        /// The first node found held.
+        node: NodeName,
+        /// By whom.
+        holder: Box<Holder>,
+        /// When the hold runs out if it is not renewed.
+        expires_in: Duration,
+    },
+    /// A host could not be asked, or did not do it.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// A host said something that is no answer.
+    #[error("take hold of {node}: it answered {answer:?}")]
+    Answer {
+        /// The host.
+        node: NodeName,
+        /// What it said.
+        answer: String,
+    },
+}
+
+/// The hosts are not ours any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldLost {
+    /// The first host.
+    pub node: NodeName,
+    /// Why.
+    pub reason: String,
+}
+
+impl fmt::Display for HoldLost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the hold on {} is lost: {}", self.node, self.reason)
+    }
+}
+
+/// A hold on all hosts, renewed as long as this value lives. Dropping it without
+/// [`Hold::release`] leaves the undo to the lease.
+#[derive(Debug)]
+pub struct Hold {
+    targets: Arc<Vec<Target>>,
+    control: Vec<IpAddr>,
+    run_id: String,
+    lease: Duration,
+    lost: watch::Receiver<Option<HoldLost>>,
+    renewals: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+impl Hold {
+    /// Takes all hosts or none. `control` are the addresses under which they may see the control
+    /// node. The first host is asked before the others, so that of two jtests one wins.
+    pub async fn acquire(
+        targets: Arc<Vec<Target>>,
+        holder: Holder,
+        lease: Duration,
+        control: Vec<IpAddr>,
+        emit: Arc<dyn Emit>,
+    ) -> Result<Self, HoldError> {
+        let lease = lease.max(LEASE_MIN);
+        let began = Instant::now();
+        let mut error = None;
+        for wave in [targets.get(..1), targets.get(1..)] {
+            let nodes = wave.unwrap_or_default().iter();
+            let results = join_all(nodes.map(|target| acquire_one(target, &holder, lease))).await;
+            error = error.or(results.into_iter().find_map(Result::err));
+            if error.is_some() {
+                break;
+            }
+        }
+        if let Some(error) = error {
+            release_all(&targets, &holder.run_id).await;
+            return Err(error);
+        }
+        let (lost_sender, lost) = watch::channel(None);
+        let (stop, stopped) = watch::channel(false);
+        let mut renewals = JoinSet::new();
+        for target in targets.iter() {
+            let renewal = Renewal {
+                target: target.clone(),
+                run_id: holder.run_id.clone(),
+                lease,
+                lost: lost_sender.clone(),
+                emit: Arc::clone(&emit),
+            };
+            renewals.spawn(renewal.run(began, stopped.clone()));
+        }
+        Ok(Self {
+            targets,
+            control,
+            run_id: holder.run_id,
+            lease,
+            lost,
+            renewals,
+            stop,
+        })
+    }
+
+    /// The hosts.
+    pub fn targets(&self) -> &Arc<Vec<Target>> {
+        &self.targets
+    }
+
+    /// Under which addresses the hosts may see the control node.
+    pub fn control(&self) -> &[IpAddr] {
+        &self.control
+    }
+
+    /// The run that holds.
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// How long a host keeps the hold beyond its last renewal.
+    pub fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    /// Becomes `Some` when a host turned out to be another's, or could not be renewed in time.
+    pub fn lost(&self) -> watch::Receiver<Option<HoldLost>> {
+        self.lost.clone()
+    }
+
+    /// Lets the lease run out, for when a host does not heal otherwise.
+    pub fn stop_renewing(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Removes our rules from all hosts and keeps the hold; says how each was left.
+    pub async fn lift(&self) -> Result<Vec<String>, super::FaultError> {
+        lease::lift_all(&self.targets, &self.run_id, HEAL_DEADLINE).await
+    }
+
+    /// Undoes everything that is in force and gives the hosts free.
+    pub async fn release(mut self) -> Vec<(NodeName, Result<HealReport, RemoteError>)> {
+        self.stop.send_replace(true);
+        self.renewals.shutdown().await;
+        release_all(&self.targets, &self.run_id).await
+    }
+}
+
+async fn acquire_one(target: &Target, holder: &Holder, lease: Duration) -> Result<(), HoldError> {
+    let script = lease::acquire_script(holder, lease);
+    let text = target.host.run(&script).await?.text();
+    match text.lines().last() {
+        Some("taken") => Ok(()),
+        Some("held") => Err(HoldError::HeldBy {
+            node: target.name.clone(),
+            holder: Box::new(Holder::parse(&text).ok_or_else(|| answer_error(target, &text))?),
+            expires_in: left(&text),
+        }),
+        Some(_) | None => Err(answer_error(target, &text)),
+    }
+}
+
+fn answer_error(target: &Target, text: &str) -> HoldError {
+    HoldError::Answer {
+        node: target.name.clone(),
+        answer: text.to_owned(),
+    }
+}
+
+/// What is left of a lease, from its hundredths of a second.
+fn left(text: &str) -> Duration {
+    let value = text.lines().find_map(|line| line.strip_prefix("left_cs="));
+    let hundredths = value.and_then(|value| value.parse::<u64>().ok());
+    Duration::from_millis(hundredths.unwrap_or_default().saturating_mul(10))
+}
+
+async fn release_all(
+    targets: &[Target],
+    run_id: &str,
+) -> Vec<(NodeName, Result<HealReport, RemoteError>)> {
+    let releases = targets.iter().map(|target| async {
+        let release = timeout(RELEASE_DEADLINE, lease::release(&target.host, run_id));
+        let result = release
+            .await
+            .unwrap_or_else(|_| Err(no_end(&target.host, "let go of it")));
+        (target.name.clone(), result)
+    });
+    join_all(releases).await
+}
+
+/// `jtest heal`: undoes everything on these hosts from any state, whoever holds them. A run that
+/// is still alive sees its hold lost.
+pub async fn heal_all(hosts: &[Host]) -> Vec<(NodeName, Result<HealReport, RemoteError>)> {
+    let heals = hosts.iter().map(|host| async {
+        let heal = timeout(RELEASE_DEADLINE, lease::heal(host));
+        let result = heal.await.unwrap_or_else(|_| Err(no_end(host, "heal it")));
+        (host.node().clone(), result)
+    });
+    join_all(heals).await
+}
+
+fn no_end(host: &Host, purpose: &str) -> RemoteError {
+    RemoteError::Deadline {
+        node: host.node().clone(),
+        purpose: purpose.to_owned(),
+        deadline: RELEASE_DEADLINE,
+        stderr: String::new(),
+    }
+}
+
+/// Keeps the lease of one host alive.
+struct Renewal {
+    target: Target,
+    run_id: String,
+    lease: Duration,
+    lost: watch::Sender<Option<HoldLost>>,
+    emit: Arc<dyn Emit>,
+}
+
+impl Renewal {
+    /// Returns when stopped, or when the hold is lost. `renewed` is when the lease began.
+    async fn run(self, mut renewed: Instant, mut stopped: watch::Receiver<bool>) {
+        let mut pause = self.lease / 4;
+        loop {
+            tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+                () = sleep(pause) => {}
+            }
+            let began = Instant::now();
+            let deadline = renewed + self.lease;
+            let reason = match self.renew(deadline).await {
+                Ok(true) => {
+                    renewed = began;
+                    pause = self.lease / 4;
+                    continue;
+                }
+                Ok(false) => "another jtest, `jtest heal` or the lease itself ended it".to_owned(),
+                Err(error) if Instant::now() < deadline => {
+                    let left = deadline.saturating_duration_since(Instant::now()).as_secs();
+                    let text = format!("{error}; it undoes everything by itself in {left} s");
+                    self.emit.note(Some(&self.target.name), text);
+                    pause = RENEW_PAUSE;
+                    continue;
+                }
+                Err(error) => format!("it could not be renewed in time: {error}"),
+            };
+            self.lost.send_if_modified(|lost| {
+                let first = lost.is_none();
+                lost.get_or_insert(HoldLost {
+                    node: self.target.name.clone(),
+                    reason,
+                });
+                first
+            });
+            return;
+        }
+    }
+
+    async fn renew(&self, deadline: Instant) -> Result<bool, RemoteError> {
+        let script = lease::renew_script(&self.run_id, self.lease);
+        let patience = (self.lease / 2).min(deadline.saturating_duration_since(Instant::now()));
+        let output = match timeout(patience, self.target.host.run(&script)).await {
+            Ok(result) => result?,
+            Err(_) => {
+                return Err(RemoteError::Deadline {
+                    node: self.target.name.clone(),
+                    purpose: script.purpose,
+                    deadline: patience,
+                    stderr: String::new(),
+                });
+            }
+        };
+        Ok(output.text().lines().last() == Some("renewed"))
+    }
+}
+
+#[cfg(test)]
+#[path = "hold_tests.rs"]
+mod tests;

@@ -1,0 +1,71 @@
+# A host in jtest's hands: one directory with the hold record, the undo and its lease.
+# Everything that changes any of it holds the lock.
+
+jtest_dir=/run/jtest
+jtest_units=/run/systemd/system
+
+jtest_log() {
+  logger -t jtest -- "$*" 2>/dev/null || true
+}
+
+# The lock is on the directory itself, so that none is left behind. It may have been replaced
+# while we waited. $1: seconds to wait.
+jtest_lock() {
+  for jtest_try in 1 2 3 4 5 6 7 8 9 10; do
+    mkdir -p -m 0700 "$jtest_dir"
+    exec 9<"$jtest_dir"
+    flock -w "$1" 9 || return 1
+    if [ "$(stat -L -c %i /proc/self/fd/9)" = "$(stat -c %i "$jtest_dir" 2>/dev/null)" ]; then return 0; fi
+  done
+  return 1
+}
+
+# Hundredths of a second on the clock that nobody sets.
+jtest_now() {
+  read -r jtest_up jtest_rest </proc/uptime
+  echo "${jtest_up%.*}${jtest_up#*.}"
+}
+
+# What is left of the lease, in hundredths of a second; 0 or less when it has run out.
+jtest_left() {
+  jtest_deadline=$(cat "$jtest_dir/deadline" 2>/dev/null) || jtest_deadline=0
+  case $jtest_deadline in '' | *[!0-9]*) jtest_deadline=0 ;; esac
+  echo $((jtest_deadline - $(jtest_now)))
+}
+
+jtest_holder() {
+  sed -n 's/^run_id=//p' "$jtest_dir/holder" 2>/dev/null
+}
+
+# Whether run $1 has the hold. Where nobody has, the lock's directory goes again.
+jtest_is_held_by() {
+  if [ "$(jtest_holder)" = "$1" ]; then return 0; fi
+  rmdir "$jtest_dir" 2>/dev/null || true
+  return 1
+}
+
+# Begins the lease anew. $1: its seconds.
+jtest_renew() {
+  systemctl restart jtest-lease.timer
+  echo "$(($(jtest_now) + $1 * 100))" >"$jtest_dir/deadline.new"
+  mv "$jtest_dir/deadline.new" "$jtest_dir/deadline"
+}
+
+# Undoes everything: the rules first, the lease only when they are gone.
+jtest_undo() {
+  firewall_clean "$jtest_dir/firewall"
+  if [ -s "$jtest_dir/firewall" ]; then
+    firewall_listing >"$jtest_dir/firewall.now"
+    if cmp -s "$jtest_dir/firewall" "$jtest_dir/firewall.now"; then
+      echo 'firewall=same'
+    else
+      diff "$jtest_dir/firewall" "$jtest_dir/firewall.now" | sed -n 's/^[<>]/firewall=&/p' | head -n 20
+    fi
+  fi
+  if [ -e "$jtest_units/jtest-lease.timer" ]; then
+    systemctl stop jtest-lease.timer
+    rm -f "$jtest_units/jtest-lease.timer" "$jtest_units/jtest-lease.service"
+    echo 'found=lease'
+  fi
+  rm -rf "$jtest_dir"
+}

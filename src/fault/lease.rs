@@ -1,0 +1,186 @@
+//! The lease: what each host does by itself when it no longer hears of us.
+//!
+//! A timer of systemd, on the monotonic clock, starts the undo that lies in `/run/jtest`. It
+//! is armed before any fault and begun anew while jtest lives. The same undo is what
+//! `jtest heal` sends, so it needs nothing but a shell on the host.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use super::hold::Holder;
+use super::{FaultError, Target, script, shell};
+use crate::remote::{Host, RemoteError, Script};
+
+/// The host's own wait for its lock is 10 s.
+const SCRIPT_DEADLINE: Duration = Duration::from_secs(25);
+const LIFT_PAUSE_MIN: Duration = Duration::from_millis(250);
+const LIFT_PAUSE_MAX: Duration = Duration::from_secs(4);
+
+/// What an undo found on a host, and how it left it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HealReport {
+    /// Who held the host.
+    pub holder: Option<Holder>,
+    /// What there was to undo, in words; empty where there was nothing.
+    pub found: Vec<String>,
+    /// Whether the firewall is as it was when the hold was taken; `None` where nobody knows.
+    pub firewall_as_before: Option<bool>,
+    /// Where it is not: the differing lines, `<` before and `>` now.
+    pub firewall_differences: Vec<String>,
+    /// The hold was not ours any more, so nothing was touched.
+    pub not_ours: bool,
+}
+
+impl HealReport {
+    pub(super) fn parse(text: &str) -> Self {
+        let mut report = Self {
+            holder: Holder::parse(text),
+            ..Self::default()
+        };
+        for line in text.lines() {
+            match line.split_once('=') {
+                Some(("found", what)) => report.found.push(what.to_owned()),
+                Some(("firewall", "same")) => report.firewall_as_before = Some(true),
+                Some(("firewall", difference)) => {
+                    report.firewall_as_before = Some(false);
+                    report.firewall_differences.push(difference.to_owned());
+                }
+                Some(("lost", _)) => report.not_ours = true,
+                Some(_) | None => {}
+            }
+        }
+        report
+    }
+}
+
+/// The undo as a file that needs nothing else.
+fn undo_file() -> String {
+    let undo = shell(include_str!("undo.sh"));
+    format!("set -eu\nPATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin\n{undo}")
+}
+
+pub(super) fn acquire_script(holder: &Holder, lease: Duration) -> Script {
+    script("take hold of it", include_str!("acquire.sh"))
+        .arg(&holder.run_id)
+        .arg(holder.record())
+        .arg(lease.as_secs().to_string())
+        .stdin(undo_file())
+        .deadline(SCRIPT_DEADLINE)
+}
+
+pub(super) fn renew_script(run_id: &str, lease: Duration) -> Script {
+    script("renew the hold on it", include_str!("renew.sh"))
+        .arg(run_id)
+        .arg(lease.as_secs().to_string())
+        .deadline(SCRIPT_DEADLINE)
+}
+
+/// Undoes everything and gives the host free, if run `run_id` holds it.
+pub(super) async fn release(host: &Host, run_id: &str) -> Result<HealReport, RemoteError> {
+    undo(host, "let go of it", &["released", run_id]).await
+}
+
+/// Undoes everything, whoever holds the host.
+pub(super) async fn heal(host: &Host) -> Result<HealReport, RemoteError> {
+    undo(host, "heal it", &["asked"]).await
+}
+
+async fn undo(host: &Host, purpose: &str, args: &[&str]) -> Result<HealReport, RemoteError> {
+    let script = script(purpose, include_str!("undo.sh"))
+        .args(args.iter().copied())
+        .deadline(SCRIPT_DEADLINE);
+    Ok(HealReport::parse(&host.run(&script).await?.text()))
+}
+
+/// Removes our rules from all nodes and keeps the hold; says how each node was left. A failure is
+/// tried again until the deadline; afterwards the lease is left to do it.
+pub(super) async fn lift_all(
+    targets: &Arc<Vec<Target>>,
+    run_id: &str,
+    deadline: Duration,
+) -> Result<Vec<String>, FaultError> {
+    let results = join_all(targets.iter().map(|target| lift(target, run_id, deadline))).await;
+    let mut clean = Vec::new();
+    let mut evidence = Vec::new();
+    let mut errors = Vec::new();
+    for (target, result) in targets.iter().zip(results) {
+        let report = match result {
+            Ok(report) => report,
+            Err(error) => {
+                errors.push(error);
+                continue;
+            }
+        };
+        let node = &target.name;
+        if report.not_ours {
+            evidence.push(format!("{node}: the hold was lost, and with it our rules"));
+            continue;
+        }
+        match report.firewall_as_before {
+            Some(true) => clean.push(node.to_string()),
+            Some(false) => evidence.push(format!(
+                "{node}: our chains are gone, but the firewall is not as before: {}",
+                report.firewall_differences.join("; ")
+            )),
+            None => evidence.push(format!(
+                "{node}: our chains are gone; how the firewall was before is not known"
+            )),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(FaultError::Hosts(errors));
+    }
+    if !clean.is_empty() {
+        evidence.insert(
+            0,
+            format!(
+                "{}: our chains are gone, firewall as before",
+                clean.join(" ")
+            ),
+        );
+    }
+    Ok(evidence)
+}
+
+async fn lift(
+    target: &Target,
+    run_id: &str,
+    deadline: Duration,
+) -> Result<HealReport, RemoteError> {
+    let began = Instant::now();
+    let mut pause = LIFT_PAUSE_MIN;
+    loop {
+        let script = script("remove our rules from it", include_str!("lift.sh"))
+            .arg(run_id)
+            .deadline(SCRIPT_DEADLINE);
+        match target.host.run(&script).await {
+            Ok(output) => return Ok(HealReport::parse(&output.text())),
+            Err(error) if began.elapsed() + pause > deadline => return Err(error),
+            Err(error) => tracing::warn!(%error, "will try again"),
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LIFT_PAUSE_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_report() {
+        let report = HealReport::parse(
+            "run_id=r1\nwho=kim@desk\npid=7\ncommand=jtest run\nsince=2026-11-23T09:00:00Z\n\
+             found=chains in iptables with 8 rules\nfirewall=> -A INPUT -j X\nfound=lease\n",
+        );
+        assert_eq!(report.holder.as_ref().map(|h| h.pid), Some(7));
+        assert_eq!(report.found, ["chains in iptables with 8 rules", "lease"]);
+        assert_eq!(report.firewall_as_before, Some(false));
+        assert_eq!(report.firewall_differences, ["> -A INPUT -j X"]);
+        assert!(!report.not_ours);
+        assert_eq!(HealReport::parse(""), HealReport::default());
+    }
+}

@@ -1,0 +1,21 @@
+# Undoes everything. $1: why (`expired`: only if the lease really has; `released`: only the hold of
+# run $2; `asked`: whoever holds it). Runs from the lease's unit and over SSH alike.
+if [ ! -e "$jtest_dir" ] && [ ! -e "$jtest_units/jtest-lease.timer" ]; then
+  firewall_clean /dev/null
+  exit 0
+fi
+# A holder that is stuck must not keep its faults in force.
+jtest_lock 10 || jtest_log 'going on without the lock'
+case $1 in
+  expired) if [ "$(jtest_left)" -gt 0 ]; then exit 0; fi ;;
+  released)
+    if ! jtest_is_held_by "$2"; then
+      echo 'lost=1'
+      exit 0
+    fi
+    ;;
+esac
+if [ -e "$jtest_dir/holder" ]; then cat "$jtest_dir/holder"; fi
+jtest_found=$(jtest_undo)
+printf '%s\n' "$jtest_found"
+jtest_log "undone ($1):" $jtest_found

@@ -1,0 +1,267 @@
+//! The same moment on all nodes: stage on all, then fire on all.
+//!
+//! A process on each node does everything that takes time, says `ready` and waits. When all are
+//! ready they are told at once. If one cannot get ready, nobody is told, and nothing has changed
+//! anywhere. A process that is told too late (its order was stuck in the network) refuses.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::timeout;
+
+use super::{ClockOffset, FaultError};
+use crate::clock::RunClock;
+use crate::history::operation::Nanos;
+use crate::inventory::NodeName;
+use crate::remote::{Host, Process, RemoteError, Script};
+
+/// For all nodes to be ready; less than what a process waits for its order.
+const STAGE_DEADLINE: Duration = Duration::from_secs(12);
+/// From the order until a node says that it is done.
+const FIRE_DEADLINE: Duration = Duration::from_secs(10);
+/// For a process that is not needed any more to end.
+const ABORT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A clock that is known less well cannot time a cut.
+const CLOCK_ERROR_US_MAX: u64 = 10_000;
+
+/// A waiting process.
+struct Staged {
+    host: Host,
+    purpose: String,
+    process: Box<dyn Process>,
+}
+
+/// All nodes ready.
+pub(super) struct Volley {
+    staged: Vec<Staged>,
+    notes: Vec<String>,
+}
+
+/// All nodes done.
+#[derive(Debug)]
+pub(super) struct Fired {
+    /// Just before the first was told.
+    pub first: Nanos,
+    /// After the last said that it was done.
+    pub last: Nanos,
+    /// When each was done, in nanoseconds of its own wall clock.
+    pub stamps: Vec<(NodeName, i64)>,
+    /// What the hosts had to say.
+    pub notes: Vec<String>,
+}
+
+impl Volley {
+    /// Gets all nodes ready, or none.
+    pub async fn stage(scripts: Vec<(Host, Script)>) -> Result<Self, FaultError> {
+        let results = join_all(scripts.into_iter().map(stage_one)).await;
+        let mut volley = Self {
+            staged: Vec::new(),
+            notes: Vec::new(),
+        };
+        let mut errors = Vec::new();
+        for result in results {
+            match result {
+                Ok((staged, notes)) => {
+                    volley.staged.push(staged);
+                    volley.notes.extend(notes);
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() {
+            return Ok(volley);
+        }
+        join_all(volley.staged.into_iter().map(abort)).await;
+        Err(FaultError::Hosts(errors))
+    }
+
+    /// Tells all nodes. After an error some may have fired.
+    pub async fn fire(self, clock: RunClock) -> Result<Fired, FaultError> {
+        let first = clock.now();
+        let results = join_all(self.staged.into_iter().map(fire_one)).await;
+        let last = clock.now();
+        let mut stamps = Vec::new();
+        let mut errors = Vec::new();
+        for result in results {
+            match result {
+                Ok(stamp) => stamps.push(stamp),
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(FaultError::Hosts(errors));
+        }
+        Ok(Fired {
+            first,
+            last,
+            stamps,
+            notes: self.notes,
+        })
+    }
+}
+
+impl Fired {
+    /// The spread of the nodes' own times, each brought to the control node's clock. `None`
+    /// where a clock's offset is not known well enough to tell. An offset within its own error
+    /// is taken for none: corrected by it, a clock that is shared would only get worse.
+    pub fn spread_us(&self, offsets: &BTreeMap<NodeName, ClockOffset>) -> Option<u64> {
+        let mut times = Vec::new();
+        for (node, stamp) in &self.stamps {
+            let offset = offsets.get(node)?;
+            if offset.error_us > CLOCK_ERROR_US_MAX {
+                return None;
+            }
+            let is_real = offset.offset_us.unsigned_abs() > offset.error_us;
+            times.push(stamp / 1000 - if is_real { offset.offset_us } else { 0 });
+        }
+        let (first, last) = (times.iter().min()?, times.iter().max()?);
+        Some(last.abs_diff(*first))
+    }
+}
+
+async fn stage_one((host, script): (Host, Script)) -> Result<(Staged, Vec<String>), RemoteError> {
+    let purpose = script.purpose.clone();
+    let staging = async {
+        let mut process = host.open(&script).await?;
+        let mut notes = Vec::new();
+        loop {
+            match process.read_line().await? {
+                Some(line) if line == "ready" => break,
+                Some(line) => notes.push(format!("{}: {line}", host.node())),
+                None => return Err(ended_early(&host, &purpose, process).await),
+            }
+        }
+        Ok((process, notes))
+    };
+    match timeout(STAGE_DEADLINE, staging).await {
+        Ok(result) => result.map(|(process, notes)| {
+            let staged = Staged {
+                host: host.clone(),
+                purpose: purpose.clone(),
+                process,
+            };
+            (staged, notes)
+        }),
+        Err(_) => Err(deadline(&host, &purpose, STAGE_DEADLINE)),
+    }
+}
+
+async fn fire_one(mut staged: Staged) -> Result<(NodeName, i64), RemoteError> {
+    let Staged { host, purpose, .. } = &staged;
+    let (host, purpose) = (host.clone(), purpose.clone());
+    let firing = async {
+        staged.process.write(b"go\n").await?;
+        while let Some(line) = staged.process.read_line().await? {
+            let stamp = line.strip_prefix("fired ").map(str::parse);
+            if let Some(Ok(stamp)) = stamp {
+                // What is left of it is its end, which nobody has to wait for.
+                tokio::spawn(timeout(ABORT_DEADLINE, staged.process.finish()));
+                return Ok((host.node().clone(), stamp));
+            }
+        }
+        Err(ended_early(&host, &purpose, staged.process).await)
+    };
+    match timeout(FIRE_DEADLINE, firing).await {
+        Ok(result) => result,
+        Err(_) => Err(deadline(&host, &purpose, FIRE_DEADLINE)),
+    }
+}
+
+/// Closing the input aborts it; how it ends is of no interest, the cause is known already.
+async fn abort(staged: Staged) {
+    if let Ok(Err(error)) = timeout(ABORT_DEADLINE, staged.process.finish()).await {
+        tracing::debug!(%error, "aborted");
+    }
+}
+
+async fn ended_early(host: &Host, purpose: &str, process: Box<dyn Process>) -> RemoteError {
+    match process.finish().await {
+        Err(error) => error,
+        Ok(output) => RemoteError::Failed {
+            node: host.node().clone(),
+            purpose: purpose.to_owned(),
+            status: 0,
+            stderr: format!("it ended without saying so; {}", output.stderr),
+        },
+    }
+}
+
+fn deadline(host: &Host, purpose: &str, deadline: Duration) -> RemoteError {
+    RemoteError::Deadline {
+        node: host.node().clone(),
+        purpose: purpose.to_owned(),
+        deadline,
+        stderr: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::fake::Fake;
+
+    fn fired(stamps: &[(&str, i64)]) -> Fired {
+        Fired {
+            first: 0,
+            last: 0,
+            stamps: stamps
+                .iter()
+                .map(|(name, stamp)| (NodeName((*name).into()), *stamp))
+                .collect(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn offsets(offsets: &[(&str, i64, u64)]) -> BTreeMap<NodeName, ClockOffset> {
+        let offset = |(name, offset_us, error_us): &(&str, i64, u64)| {
+            let offset = ClockOffset {
+                offset_us: *offset_us,
+                error_us: *error_us,
+            };
+            (NodeName((*name).into()), offset)
+        };
+        offsets.iter().map(offset).collect()
+    }
+
+    #[test]
+    fn the_spread_is_on_one_clock() {
+        let fired = fired(&[("n1", 1_000_000), ("n2", 9_000_000)]);
+        let check = |given: &[_], expected| assert_eq!(fired.spread_us(&offsets(given)), expected);
+        check(&[("n1", 0, 5), ("n2", 0, 5)], Some(8000));
+        check(&[("n1", 0, 5), ("n2", 7900, 5)], Some(100));
+        check(&[("n1", 300, 400), ("n2", -300, 400)], Some(8000));
+        check(&[("n1", 0, 5)], None);
+        check(&[("n1", 0, 5), ("n2", 0, CLOCK_ERROR_US_MAX + 1)], None);
+    }
+
+    #[tokio::test]
+    async fn one_that_gets_not_ready_keeps_all_from_firing() {
+        let good = std::sync::Arc::new(Fake::new("n1").on("cut", "ready\nfired 1\n"));
+        let bad = Fake::new("n2").fails("cut", 1, "no iptables").into_host();
+        let script = || Script::new("cut", "");
+        let staged = Volley::stage(vec![(good.clone(), script()), (bad, script())]).await;
+        let error = staged.err().map(|error| error.to_string());
+        assert_eq!(
+            error.as_deref(),
+            Some("n2: cannot cut: exit status 1; it said: no iptables")
+        );
+        assert_eq!(good.written(), b"");
+    }
+
+    #[tokio::test]
+    async fn all_that_are_ready_fire() {
+        let fakes: Vec<_> = ["n1", "n2"]
+            .map(|name| std::sync::Arc::new(Fake::new(name).on("cut", "note x\nready\nfired 7\n")))
+            .into();
+        let scripts = fakes
+            .iter()
+            .map(|fake| (fake.clone() as Host, Script::new("cut", "")));
+        let volley = Volley::stage(scripts.collect()).await.unwrap();
+        let fired = volley.fire(RunClock::start()).await.unwrap();
+        assert_eq!(fired.stamps.len(), 2);
+        assert_eq!(fired.notes, ["n1: note x", "n2: note x"]);
+        assert!(fakes.iter().all(|fake| fake.written() == b"go\n"));
+    }
+}

@@ -1,0 +1,86 @@
+# The firewall of a host: what is in it, and jtest's own two chains.
+
+firewall_tools='iptables ip6tables iptables-nft ip6tables-nft iptables-legacy ip6tables-legacy'
+
+# All rules of all flavours, without counters and dates. A legacy table cannot be unmade once
+# it was touched, so one that holds nothing is left out.
+firewall_listing() {
+  for tool in $firewall_tools; do
+    command -v "$tool-save" >/dev/null 2>&1 || continue
+    printf '== %s-save\n' "$tool"
+    "$tool-save" 2>/dev/null | sed -e '/^#/d' -e 's/ \[[0-9]*:[0-9]*\]$//' | firewall_omit_empty "$tool"
+  done
+  if command -v nft >/dev/null 2>&1; then
+    echo '== nft list ruleset'
+    nft -s list ruleset
+  fi
+}
+
+firewall_omit_empty() {
+  if ! firewall_is_legacy "$1"; then cat; return; fi
+  awk '/^\*/ { table = ""; rules = 0 }
+    { table = table $0 "\n"; if (!/^\*/ && !/^COMMIT$/ && !/^:[A-Z]+ ACCEPT$/) rules = 1 }
+    /^COMMIT$/ && rules { printf "%s", table }'
+}
+
+firewall_is_legacy() {
+  case $1 in *-nft) return 1 ;; *-legacy) return 0 ;; esac
+  case $("$1" -V 2>/dev/null) in *nf_tables*) return 1 ;; *) return 0 ;; esac
+}
+
+firewall_has_chains() {
+  "$1-save" 2>/dev/null | grep -q '^:JTEST-\(IN\|OUT\) '
+}
+
+# Removes the two chains and the jumps to them in one transaction. $1: tool.
+firewall_remove_chains() {
+  firewall_saved=$("$1-save" 2>/dev/null)
+  {
+    echo '*filter'
+    firewall_unjump
+    printf '%s\n' "$firewall_saved" | sed -n 's/^:\(JTEST-IN\|JTEST-OUT\) .*/-F \1/p'
+    printf '%s\n' "$firewall_saved" | sed -n 's/^:\(JTEST-IN\|JTEST-OUT\) .*/-X \1/p'
+    echo COMMIT
+  } | "$1-restore" -w 5 --noflush
+}
+
+# A deletion for every jump in $firewall_saved.
+firewall_unjump() {
+  printf '%s\n' "$firewall_saved" |
+    sed -n 's/^-A \(INPUT -j JTEST-IN\|OUTPUT -j JTEST-OUT\)$/-D \1/p'
+}
+
+# nf_tables only: removes the table `filter` where it came to be by us and holds nothing.
+# $1: tool, $2: the listing from before.
+firewall_remove_table() {
+  firewall_is_legacy "$1" && return
+  [ -s "$2" ] || return 0
+  if sed -n "/^== $1-save\$/,/^== /p" "$2" | grep -q '^\*filter$'; then return; fi
+  firewall_left=$("$1-save" -t filter 2>/dev/null | sed -e '/^#/d' -e '/^:[A-Z]* ACCEPT \[[0-9:]*\]$/d')
+  if [ "$firewall_left" = "*filter
+COMMIT" ]; then
+    printf '*filter\nCOMMIT\n' | "$1-restore" -w 5
+  fi
+}
+
+# Removes all that is ours, in every flavour; says what it found. $1: the listing from before.
+firewall_clean() {
+  for tool in $firewall_tools; do
+    command -v "$tool-restore" >/dev/null 2>&1 || continue
+    if firewall_has_chains "$tool"; then
+      firewall_count=$("$tool-save" 2>/dev/null | grep -c '^-A JTEST-' || true)
+      firewall_remove_chains "$tool"
+      firewall_remove_table "$tool" "$1"
+      echo "found=chains in $tool with $firewall_count rules"
+    fi
+  done
+}
+
+# The text of a transaction that puts rules into our chains and the chains in front of all
+# others, without its COMMIT. $1: tool, $2: the rules.
+firewall_transaction() {
+  firewall_saved=$("$1-save" 2>/dev/null)
+  printf '%s\n' '*filter' ':JTEST-IN - [0:0]' ':JTEST-OUT - [0:0]'
+  firewall_unjump
+  printf '%s\n' '-I INPUT 1 -j JTEST-IN' '-I OUTPUT 1 -j JTEST-OUT' "$2"
+}

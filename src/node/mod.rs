@@ -1,0 +1,3 @@
+//! What one does to a Linux host, whatever runs on it.
+
+pub mod firewall;

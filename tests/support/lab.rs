@@ -1,0 +1,166 @@
+//! The five hosts of `scripts/lab --name $JTEST_TEST_LAB up`, as the tests' inventory. The tests have to
+//! run in the lab's control namespace: `scripts/lab --name NAME exec cargo nextest run ...`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use jtest::event::{Emit, Event};
+use jtest::fault::hold::{Hold, HoldError, Holder};
+use jtest::fault::{self, Target};
+use jtest::inventory::{HostKeyPolicy, Node, NodeName, SshArgs};
+use jtest::remote::{ConnectOptions, Host, Script, connect};
+
+/// The hosts, connected.
+pub struct Lab {
+    pub targets: Arc<Vec<Target>>,
+    pub control: Vec<IpAddr>,
+}
+
+impl Lab {
+    /// Connects, and leaves behind whatever an earlier test left in force.
+    pub async fn connect() -> Self {
+        let lab = std::env::var("JTEST_TEST_LAB").unwrap_or_else(|_| "lab".into());
+        let mut targets = Vec::new();
+        let mut control = Vec::new();
+        for n in 1..=5 {
+            let node = node(&lab, n);
+            let host = connect(&node, &ConnectOptions::default()).await.unwrap();
+            let addresses = fault::addresses(&host, node.peer_address()).await.unwrap();
+            control.extend(addresses.control);
+            targets.push(Target {
+                name: node.name,
+                host,
+                addresses: addresses.own,
+            });
+        }
+        let lab = Self {
+            targets: Arc::new(targets),
+            control,
+        };
+        for (_, report) in fault::hold::heal_all(&lab.hosts()).await {
+            report.unwrap();
+        }
+        lab
+    }
+
+    pub fn hosts(&self) -> Vec<Host> {
+        self.targets
+            .iter()
+            .map(|target| target.host.clone())
+            .collect()
+    }
+
+    pub fn host(&self, n: usize) -> &Host {
+        &self.targets[n - 1].host
+    }
+
+    /// Runs a script as root on one host.
+    pub async fn sh(&self, n: usize, text: &str) -> String {
+        let script = Script::new("test", text);
+        self.host(n).run(&script).await.unwrap().text()
+    }
+
+    /// Runs a script as root on all hosts.
+    pub async fn sh_all(&self, text: &str) -> Vec<String> {
+        let mut said = Vec::new();
+        for n in 1..=self.targets.len() {
+            said.push(self.sh(n, text).await);
+        }
+        said
+    }
+
+    /// Something to connect to at 25672 of every host, over both families.
+    pub async fn listen(&self) {
+        self.sh_all(LISTEN).await;
+    }
+
+    pub async fn acquire(
+        &self,
+        run_id: &str,
+        lease: Duration,
+        emit: Arc<dyn Emit>,
+    ) -> Result<Hold, HoldError> {
+        let holder = Holder {
+            run_id: run_id.into(),
+            who: "kim@desk".into(),
+            pid: std::process::id(),
+            command: "jtest run".into(),
+            since: "2026-11-23T09:00:00Z".into(),
+        };
+        Hold::acquire(
+            Arc::clone(&self.targets),
+            holder,
+            lease,
+            self.control.clone(),
+            emit,
+        )
+        .await
+    }
+}
+
+const LISTEN: &str = r"systemctl is-active --quiet test-listener || systemd-run --quiet --collect \
+  --unit=test-listener perl -e '
+    use Socket qw(:DEFAULT IPPROTO_IPV6 IPV6_V6ONLY inet_pton pack_sockaddr_in6);
+    socket(my $l, AF_INET6, SOCK_STREAM, 0) or die;
+    setsockopt($l, SOL_SOCKET, SO_REUSEADDR, 1);
+    setsockopt($l, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    bind($l, pack_sockaddr_in6(25672, inet_pton(AF_INET6, q(::)))) or die;
+    listen($l, 64) or die;
+    while (accept(my $c, $l)) { close $c }'
+for i in $(seq 50); do bash -c '</dev/tcp/127.0.0.1/25672' 2>/dev/null && exit 0; sleep 0.1; done; exit 1";
+
+fn node(lab: &str, n: u8) -> Node {
+    let state = PathBuf::from("/var/lib/jtest-lab").join(lab);
+    Node {
+        name: NodeName(format!("n{n}")),
+        address: format!("10.77.0.{}", 10 + n),
+        port: None,
+        user: Some("jtest".into()),
+        private_key_file: Some(state.join("id_ed25519")),
+        password: None,
+        use_sudo: true,
+        sudo_password: None,
+        ssh_args: SshArgs {
+            user_known_hosts_files: vec![state.join("known_hosts")],
+            host_keys: Some(HostKeyPolicy::Strict),
+            ..SshArgs::default()
+        },
+        peer_address: None,
+        disposable: true,
+    }
+}
+
+/// Keeps the events.
+#[derive(Default)]
+pub struct Events(Mutex<Vec<Event>>);
+
+impl Emit for Events {
+    fn emit(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+impl Events {
+    pub fn all(&self) -> Vec<Event> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// Waits until `condition` holds, a tenth of a second between the looks; fails after `deadline`.
+#[expect(dead_code, reason = "x")]
+pub async fn eventually<F: Future<Output = bool>>(
+    what: &str,
+    deadline: Duration,
+    mut condition: impl FnMut() -> F,
+) {
+    let began = Instant::now();
+    while !condition().await {
+        assert!(
+            began.elapsed() < deadline,
+            "after {deadline:?} still not: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
