@@ -1,5 +1,7 @@
 //! The command line: one file per verb. What was typed becomes a resolved plan once, here.
 
+pub mod input;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

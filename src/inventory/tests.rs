@@ -128,6 +128,46 @@ fn a_whole_inventory() {
     assert!(!format!("{inventory:?}").contains("s3cret"));
 }
 
+/// The inventories that come with jtest, on a machine where every key is as it should be.
+#[test]
+fn the_sample_inventories_are_right() {
+    struct Good;
+    impl Surroundings for Good {
+        fn env(&self, _: &str) -> Option<String> {
+            None
+        }
+        fn home(&self) -> Option<PathBuf> {
+            Some("/home/me".into())
+        }
+        fn key_file(&self, _: &Path) -> KeyFile {
+            KeyFile::Fine
+        }
+    }
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("inventory");
+    let mut files: Vec<_> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (inventory, warnings) = parse(&path, &text, &Good).unwrap();
+        assert!(warnings.is_empty(), "{warnings}");
+        assert_eq!(inventory.nodes.len(), 5, "{}", path.display());
+        assert!(
+            inventory
+                .nodes
+                .iter()
+                .all(|node| node.disposable && node.use_sudo)
+        );
+    }
+}
+
 #[test]
 fn variables_in_all_their_forms() {
     for name in [
