@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    jtest::cli::Arguments::parse().run()
+    jtest::cli::main()
 }

@@ -1,3 +1,5 @@
 //! What one does to a Linux host, whatever runs on it.
 
+pub mod clock_offset;
+pub mod doctor;
 pub mod firewall;
