@@ -76,6 +76,7 @@ host_power_on() {
   mkdir -p "$state/log"
   setsid "$lab_recipes/power" "$lab_name" "$n" \
     </dev/null >"$state/log/n$n.log" 2>&1 {lab_lock}>&- &
+  host_power=$!
 }
 
 # As if the cable were pulled: nothing in the host gets to say goodbye.
@@ -95,9 +96,12 @@ host_ssh() {
 
 host_answers() { host_ssh "$1" -n -o BatchMode=yes -o ServerAliveInterval=3 -o ServerAliveCountMax=2 true >/dev/null 2>&1; }
 
+# True when there is nothing left to wait for, be it that the host has gone off again.
+host_settled() { host_answers "$1" || { [ -n "$host_power" ] && ! kill -0 "$host_power" 2>/dev/null; }; }
+
 host_await() {
   local n=$1
-  wait_until "$deadline_boot_s" host_answers "$n" && return
+  if wait_until "$deadline_boot_s" host_settled "$n" && host_answers "$n"; then return; fi
   tail -n 20 "$state/log/n$n.log" >&2 || true
-  die "n$n did not answer on SSH within ${deadline_boot_s} s; its console is $state/log/n$n.log"
+  die "n$n is off or does not answer on SSH within $deadline_boot_s s; its console is in $state/log/n$n.log"
 }

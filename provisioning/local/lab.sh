@@ -45,7 +45,7 @@ keys_ensure() {
 }
 
 host_up() {
-  local n=$1
+  local n=$1 host_power=''
   if ! host_running "$n"; then
     host_power_off "$n"
     host_disk_up "$n"

@@ -1,13 +1,25 @@
 # shellcheck shell=bash
-# The two settings of the machine itself that labs need, and the last lab gives back.
-# Called under the machine's lock.
+# What labs change on the machine itself, and the last lab to go gives back: two kernel
+# settings, and the mount that the first namespace brings.
 
-machine_forward_record=$lab_state_root/.ip_forward
+# Forwarding is for the uplink. A host's systemd takes five inotify instances, all of which
+# count as root's; the kernel's default of 128 is too few for labs side by side.
+machine_settings=(net/ipv4/ip_forward=1 fs/inotify/max_user_instances=1024)
+
 machine_namespaces_record=$lab_state_root/.namespaces
 
-machine_forward() {
-  [ -e "$machine_forward_record" ] || cat /proc/sys/net/ipv4/ip_forward >"$machine_forward_record"
-  echo 1 >/proc/sys/net/ipv4/ip_forward
+machine_record() { printf '%s/.%s' "$lab_state_root" "${1##*/}"; }
+
+# Called under the machine's lock, as the next one.
+machine_raise_settings() {
+  local setting key record
+  for setting in "${machine_settings[@]}"; do
+    key=${setting%=*}
+    record=$(machine_record "$key")
+    (($(<"/proc/sys/$key") < ${setting#*=})) || continue
+    [ -e "$record" ] || cat "/proc/sys/$key" >"$record"
+    echo "${setting#*=}" >"/proc/sys/$key"
+  done
 }
 
 # The first `ip netns add` since the machine booted turns the folder into a mount.
@@ -17,15 +29,23 @@ machine_restore() {
   local machine_lock
   lock "$lab_machine_lock" machine_lock
   if [ -z "$(machine_labs)" ]; then
-    if [ -e "$machine_forward_record" ]; then
-      cat "$machine_forward_record" >/proc/sys/net/ipv4/ip_forward
-    fi
+    machine_restore_settings
     if [ -e "$machine_namespaces_record" ] && [ -z "$(ls -A /run/netns 2>/dev/null)" ]; then
-      mountpoint -q /run/netns && umount /run/netns
+      if mountpoint -q /run/netns; then umount /run/netns; fi
     fi
-    rm -f "$machine_forward_record" "$machine_namespaces_record"
+    rm -f "$machine_namespaces_record"
   fi
   unlock machine_lock
+}
+
+machine_restore_settings() {
+  local setting record
+  for setting in "${machine_settings[@]}"; do
+    record=$(machine_record "${setting%=*}")
+    [ -e "$record" ] || continue
+    cat "$record" >"/proc/sys/${setting%=*}"
+    rm "$record"
+  done
 }
 
 machine_labs() { find /run/netns -maxdepth 1 -name 'jtest-*' 2>/dev/null; }

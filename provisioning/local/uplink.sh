@@ -16,7 +16,7 @@ uplink_up() {
   uplink_connect "${subnet% *}" "${subnet#* }"
   uplink_firewall "${subnet#* }" | nft -f -
   uplink_pass_foreign_firewall
-  machine_forward
+  machine_raise_settings
   unlock machine_lock
 }
 
