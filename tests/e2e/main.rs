@@ -9,5 +9,6 @@
 )]
 
 mod lab;
+mod login;
 mod survival;
 mod verdicts;
