@@ -30,7 +30,7 @@ impl Privilege {
     }
 }
 
-/// What sudo itself complains of, with the remedy.
+/// What sudo itself (or sudo-rs) complains of, with the remedy.
 pub(super) fn sudo_complaint(user: &str, status: u32, stderr: &str) -> Option<String> {
     let says = |text: &str| stderr.contains(text);
     if status == 127 && stderr.starts_with("env:") && says("sudo") {
@@ -47,7 +47,10 @@ pub(super) fn sudo_complaint(user: &str, status: u32, stderr: &str) -> Option<St
         Some(format!(
             "sudo refuses the password of {user}: check ansible_become_password"
         ))
-    } else if says("sudo: a password is required") || says("sudo: a terminal is required") {
+    } else if says("sudo: a password is required")
+        || says("sudo: a terminal is required")
+        || says("interactive authentication is required")
+    {
         Some(format!(
             "sudo asks {user} for a password: set ansible_become_password, or allow it without \
              one (NOPASSWD in sudoers)"
@@ -55,6 +58,7 @@ pub(super) fn sudo_complaint(user: &str, status: u32, stderr: &str) -> Option<St
     } else if says("is not in the sudoers file")
         || says("may not run sudo")
         || says("is not allowed to execute")
+        || says("I'm afraid I can't do that")
     {
         Some(format!(
             "{user} may not use sudo: allow it in sudoers, or log in as another user"
@@ -141,6 +145,16 @@ mod tests {
             127,
             "env: \u{2018}sudo\u{2019}: No such file or directory",
             Some("install it"),
+        );
+        check(
+            1,
+            "sudo: interactive authentication is required",
+            Some("ansible_become_password"),
+        );
+        check(
+            1,
+            "sudo: I'm sorry me. I'm afraid I can't do that",
+            Some("may not use sudo"),
         );
         check(1, "some tool failed", None);
         check(2, "sudo: a password is required", None);

@@ -14,7 +14,7 @@ mod auth;
 mod become_root;
 mod config;
 pub mod fake;
-pub mod host_keys;
+mod host_keys;
 mod process;
 mod quote;
 mod session;
@@ -33,7 +33,7 @@ use crate::inventory::{HostKeyPolicy, Node, NodeName, Secret};
 pub use ssh::Ssh;
 
 /// A shell script with its arguments (`$1`, `$2`, ...), never interpolated into its text.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Script {
     /// A few words for error messages and logs, such as `join the cluster`.
     pub purpose: String,
@@ -95,6 +95,20 @@ impl Script {
     pub fn as_login_user(mut self) -> Self {
         self.root = false;
         self
+    }
+}
+
+/// Without the input, which may be a secret.
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Script")
+            .field("purpose", &self.purpose)
+            .field("text", &self.text)
+            .field("args", &self.args)
+            .field("stdin_bytes", &self.stdin.len())
+            .field("root", &self.root)
+            .field("deadline", &self.deadline)
+            .finish()
     }
 }
 
@@ -209,11 +223,14 @@ pub trait Remote: Send + Sync + fmt::Debug {
     /// The host's name in the inventory.
     fn node(&self) -> &NodeName;
 
-    /// Runs a script to its end; any exit status but 0 is an error.
+    /// Runs a script to its end; any exit status but 0 is an error. If the caller stops
+    /// waiting, a script that has started goes on until its end or its deadline.
     async fn run(&self, script: &Script) -> Result<Output, RemoteError>;
 
     /// Starts a script to talk with while it runs; `script.stdin` is sent first and the
-    /// input left open. The deadline covers its whole life.
+    /// input left open. The deadline covers its whole life. It has a connection of its own, which
+    /// costs one more login: a slow reader stalls nobody else, and dropping the process
+    /// ends its input on the host.
     async fn open(&self, script: &Script) -> Result<Box<dyn Process>, RemoteError>;
 
     /// Puts a file there, atomically, with owner root and the given mode.

@@ -276,6 +276,11 @@ impl Exchange {
         Ok(false)
     }
 
+    /// Takes no more output: without this the host would go on sending until its deadline.
+    pub(super) async fn close(&mut self) {
+        let _gone_already = timeout(CLOSE_DEADLINE, self.write.close()).await;
+    }
+
     /// Closes the input, takes what is left of the output and judges the exit status.
     pub(super) async fn finish(mut self) -> Result<Output, RemoteError> {
         self.end_input().await;
@@ -286,7 +291,7 @@ impl Exchange {
                 Err(error) => break Err(error),
             }
         };
-        let _gone = timeout(CLOSE_DEADLINE, self.write.close()).await;
+        self.close().await;
         result?;
         match self.status {
             Some(0) => Ok(Output {
@@ -295,6 +300,11 @@ impl Exchange {
             }),
             _ => Err(self.failure()),
         }
+    }
+
+    /// The connection it runs over.
+    pub(super) fn session(&self) -> Arc<Session> {
+        Arc::clone(&self.session)
     }
 
     fn stderr_text(&self) -> String {

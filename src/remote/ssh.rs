@@ -212,18 +212,32 @@ impl Remote for Ssh {
     /// Once started, the script is seen to its end even if the caller stops waiting, so that
     /// its output never stalls the others; before that, it is not started any more.
     async fn run(&self, script: &Script) -> Result<Output, RemoteError> {
+        let begun = Instant::now();
         let permit = self.inner.permit(&self.inner.channels, script).await?;
         let mut exchange = self.inner.start(script, true).await?;
         let stdin = script.stdin.clone();
         let task = tokio::spawn(async move {
             let _permit = permit;
-            exchange.feed(&stdin).await?;
-            exchange.finish().await
+            match exchange.feed(&stdin).await {
+                Ok(()) => exchange.finish().await,
+                Err(error) => {
+                    exchange.close().await;
+                    Err(error)
+                }
+            }
         });
-        match task.await {
+        let result = match task.await {
             Ok(result) => result,
             Err(error) => Err(self.inner.unreachable(script, error.to_string())),
-        }
+        };
+        tracing::debug!(
+            node = %self.inner.node,
+            purpose = script.purpose,
+            ms = begun.elapsed().as_millis(),
+            ok = result.is_ok(),
+            "ran"
+        );
+        result
     }
 
     async fn open(&self, script: &Script) -> Result<Box<dyn Process>, RemoteError> {
@@ -289,6 +303,9 @@ impl Process for Conversation {
     }
 
     async fn finish(self: Box<Self>) -> Result<Output, RemoteError> {
-        self.exchange.finish().await
+        let session = self.exchange.session();
+        let result = self.exchange.finish().await;
+        session.close().await;
+        result
     }
 }

@@ -70,8 +70,9 @@ impl Sshd {
             .unwrap()
             .port();
         let at = |name: &str| dir.path().join(name);
+        // Of a keyword that comes twice, sshd takes the first.
         let mut config = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nPidFile none\nUsePAM no\nStrictModes no\n\
+            "{extra}Port {port}\nListenAddress 127.0.0.1\nPidFile none\nUsePAM no\nStrictModes no\n\
              PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
              LogLevel VERBOSE\nAuthorizedKeysFile {}\n",
             at("authorized_keys").display()
@@ -82,7 +83,6 @@ impl Sshd {
             config.push_str(&format!("HostKey {}\n", key.display()));
             known.push_str(&format!("[127.0.0.1]:{port} {}\n", public_key(&key)));
         }
-        config.push_str(extra);
         fs::write(at("sshd_config"), config).unwrap();
         let user = keygen(&at("user"), user.0, user.1, "");
         fs::write(at("authorized_keys"), public_key(&user)).unwrap();
