@@ -92,44 +92,30 @@ fn addresses(hosts: &[Read], to: &mut Collector<'_>) {
         let node = &host.node;
         let port = node.port.unwrap_or(SSH_PORT);
         if let Some(first) = doors.get(&(canonical(&node.address), port)) {
-            same(
-                host,
-                first,
-                host.address_place,
-                "the address",
-                &node.address,
-                to,
-            );
+            same(host, first, host.address_place, "address", to);
             continue;
         }
         doors.insert((canonical(&node.address), port), host);
-        let peer = node.peer_address();
-        if let Some(first) = peers.get(&canonical(peer)) {
-            same(host, first, host.peer_place, "the peer address", peer, to);
+        let peer = canonical(node.peer_address());
+        if let Some(first) = peers.get(&peer) {
+            same(host, first, host.peer_place, "peer address", to);
             continue;
         }
-        peers.insert(canonical(peer), host);
+        peers.insert(peer, host);
     }
 }
 
-fn same(
-    host: &Read,
-    first: &Read,
-    place: Place,
-    what: &str,
-    address: &str,
-    to: &mut Collector<'_>,
-) {
+/// The value is not in the message: it may come from the environment.
+fn same(host: &Read, first: &Read, place: Place, what: &str, to: &mut Collector<'_>) {
     to.error(
         place,
         format!(
-            "{} has {what} {}, and so has {} (line {})",
+            "{} has the same {what} as {} (line {})",
             quoted(&host.node.name.0),
-            quoted(address),
             quoted(&first.node.name.0),
             first.place.line
         ),
-        if what == "the address" {
+        if what == "address" {
             "give each host an `ansible_host` of its own"
         } else {
             "say by `jtest_peer_address` where the other nodes reach each of them"
@@ -155,16 +141,15 @@ fn control_netns(hosts: &[Read], to: &mut Collector<'_>) {
     for host in hosts {
         let (place, said) = match &host.control_netns {
             Some((other, _)) if other == name => continue,
-            Some((other, place)) => (*place, quoted(other)),
-            None => (host.place, "none".to_owned()),
+            Some((_, place)) => (*place, "another"),
+            None => (host.place, "no"),
         };
         to.error(
             place,
             format!(
-                "{} has the control namespace {said}, but {} has {} (line {})",
+                "{} has {said} control namespace, unlike {} (line {})",
                 quoted(&host.node.name.0),
                 quoted(&first.node.name.0),
-                quoted(name),
                 first_place.line
             ),
             "jtest runs in one place: set `jtest_control_netns` once, under the `vars` of `all`",

@@ -20,12 +20,21 @@ pub(super) struct Mistake {
     pub remedy: String,
 }
 
-/// The text with its templates resolved.
-pub(super) fn expand(text: &str, scope: &Scope<'_>) -> Result<String, Mistake> {
+/// A text with its templates resolved.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Expanded {
+    /// The text.
+    pub text: String,
+    /// Name and value of each environment variable in it: perhaps secrets.
+    pub from_env: Vec<(String, String)>,
+}
+
+/// Resolves the templates in a text.
+pub(super) fn expand(text: &str, scope: &Scope<'_>) -> Result<Expanded, Mistake> {
     if text.contains("{%") || text.contains("{#") {
         return Err(unsupported());
     }
-    let mut resolved = String::new();
+    let mut resolved = Expanded::default();
     let mut rest = text;
     while let Some((before, inside)) = rest.split_once("{{") {
         let Some((expression, after)) = inside.split_once("}}") else {
@@ -35,31 +44,37 @@ pub(super) fn expand(text: &str, scope: &Scope<'_>) -> Result<String, Mistake> {
                     .to_owned(),
             });
         };
-        resolved.push_str(before);
-        resolved.push_str(&evaluate(expression.trim_matches(['-', ' ']), scope)?);
+        resolved.text.push_str(before);
+        evaluate(expression.trim_matches(['-', ' ']), scope, &mut resolved)?;
         rest = after;
     }
-    resolved.push_str(rest);
+    resolved.text.push_str(rest);
     Ok(resolved)
 }
 
-fn evaluate(expression: &str, scope: &Scope<'_>) -> Result<String, Mistake> {
+fn evaluate(expression: &str, scope: &Scope<'_>, to: &mut Expanded) -> Result<(), Mistake> {
     match expression.trim() {
-        "inventory_hostname" | "inventory_hostname_short" => Ok(scope.hostname.to_owned()),
-        "inventory_dir" => Ok(scope.directory.to_owned()),
+        "inventory_hostname" | "inventory_hostname_short" => to.text.push_str(scope.hostname),
+        "inventory_dir" => to.text.push_str(scope.directory),
         expression => {
             let name = env_name(expression).ok_or_else(unsupported)?;
             match (scope.env)(name) {
-                Some(value) if !value.is_empty() => Ok(value),
-                found => Err(Mistake {
-                    message: format!(
-                        "the environment variable `{name}` is {}",
-                        if found.is_some() { "empty" } else { "not set" }
-                    ),
-                    remedy: format!("set it before starting jtest: `export {name}=...`"),
-                }),
+                Some(value) if !value.is_empty() => {
+                    to.text.push_str(&value);
+                    to.from_env.push((name.to_owned(), value));
+                }
+                found => return Err(unset(name, found.is_some())),
             }
         }
+    }
+    Ok(())
+}
+
+fn unset(name: &str, is_empty: bool) -> Mistake {
+    let state = if is_empty { "empty" } else { "not set" };
+    Mistake {
+        message: format!("the environment variable `{name}` is {state}"),
+        remedy: format!("set it before starting jtest: `export {name}=...`"),
     }
 }
 
@@ -112,7 +127,9 @@ mod tests {
                 _ => None,
             },
         };
-        expand(text, &scope).map_err(|mistake| mistake.message)
+        expand(text, &scope)
+            .map(|expanded| expanded.text)
+            .map_err(|mistake| mistake.message)
     }
 
     #[test]

@@ -312,6 +312,28 @@ fn mistakes_in_variables() {
 }
 
 #[test]
+fn values_from_the_environment_are_not_shown() {
+    for (variable, expected) in [
+        ("ansible_port", "not `$LAB_PASSWORD`"),
+        ("ansible_become", "not `$LAB_PASSWORD`"),
+        ("ansible_connection", "is `$LAB_PASSWORD`"),
+        (
+            "ansible_private_key_file",
+            "no key file `inv/$LAB_PASSWORD`",
+        ),
+        ("ansible_ssh_common_args", "`$LAB_PASSWORD` is no option"),
+        ("ansible_host", "the same address"),
+    ] {
+        let text = with_vars(&format!(
+            "{variable}: \"{{{{ lookup('env', 'LAB_PASSWORD') }}}}\""
+        ));
+        let told = parsed(&text).unwrap_err().to_string();
+        assert!(told.contains(expected), "{told}");
+        assert!(!told.contains("s3cret-pw"), "{told}");
+    }
+}
+
+#[test]
 fn mistakes_in_structure() {
     for (text, expected) in [
         ("", &["names no hosts"][..]),
@@ -365,17 +387,17 @@ fn mistakes_in_structure() {
         ),
         (
             "all: {hosts: {n1: {ansible_host: 10.0.0.1}, n2: {ansible_host: '::ffff:10.0.0.1'}, n3: }}",
-            &["`n2` has the address `::ffff:10.0.0.1`, and so has `n1` (line 1)"],
+            &["`n2` has the same address as `n1` (line 1)"],
         ),
         (
             "all: {vars: {ansible_host: 127.0.0.1}, hosts: {'n1:1': , 'n2:2': , n3: {jtest_peer_address: x}}}",
-            &["`n2` has the peer address `127.0.0.1`"],
+            &["`n2` has the same peer address as `n1`"],
         ),
         (
             "all: {hosts: {n1: {jtest_control_netns: a}, n2: {jtest_control_netns: b}, n3: }}",
             &[
-                "`n2` has the control namespace `b`, but `n1` has `a`",
-                "`n3` has the control namespace none",
+                "`n2` has another control namespace, unlike `n1`",
+                "`n3` has no control namespace",
             ],
         ),
         ("[nodes]\nn1 ansible_host=10.0.0.1\n", &["INI form"]),

@@ -7,7 +7,7 @@ use super::groups::Host;
 use super::ssh_args;
 use super::template::{self, Scope};
 use super::{KeyFile, Node, NodeName, Secret, SshArgs, Surroundings};
-use crate::diagnostic::{Collector, Place, quoted};
+use crate::diagnostic::{Collector, Place, quoted, visible};
 use crate::yaml::{Entry, Kind, Value};
 
 // Each variable under all its names. Where a host has several, the last one counts, as with Ansible.
@@ -158,9 +158,18 @@ impl<'v> Reader<'_, 'v> {
         (!found.value.is_null()).then_some(found)
     }
 
-    /// A variable's value with its templates resolved, as a tree's value again.
-    fn value(&self, names: &[&str], to: &mut Collector<'_>) -> Option<(&'v str, Value)> {
+    /// Reads a variable's value, its templates resolved, by `read`, which gets its name too.
+    ///
+    /// What came from the environment may be a secret, though the variable is none: whatever
+    /// `read` tells then names the environment variable instead.
+    fn read<T>(
+        &self,
+        names: &[&str],
+        to: &mut Collector<'_>,
+        read: impl FnOnce(&str, &Value, &mut Collector<'_>) -> Option<T>,
+    ) -> Option<T> {
         let entry = self.entry(names)?;
+        let place = entry.value.place;
         let text = entry.value.text(&quoted(&entry.key), to)?;
         let scope = Scope {
             hostname: &self.host.name,
@@ -168,32 +177,50 @@ impl<'v> Reader<'_, 'v> {
             directory: ".",
             env: &|name| self.surroundings.env(name),
         };
-        match template::expand(text, &scope) {
-            Ok(text) => {
-                let kind = Kind::Scalar { text, quoted: true };
-                let value = Value {
-                    kind,
-                    ..entry.value.clone()
-                };
-                Some((&entry.key, value))
-            }
+        let expanded = match template::expand(text, &scope) {
+            Ok(expanded) => expanded,
             Err(mistake) => {
                 let message = format!("`{}`: {}", entry.key, mistake.message);
-                to.error(entry.value.place, message, mistake.remedy);
-                None
+                to.error(place, message, mistake.remedy);
+                return None;
+            }
+        };
+        let value = scalar(place, expanded.text);
+        if expanded.from_env.is_empty() {
+            return read(&entry.key, &value, to);
+        }
+        let mut aside = Collector::new("", "");
+        let result = read(&entry.key, &value, &mut aside);
+        if let Err(told) = aside.finish() {
+            for one in told.0 {
+                let message = without_values(&one.message, &expanded.from_env);
+                let remedy = without_values(&one.remedy, &expanded.from_env);
+                to.error(place, message, remedy);
             }
         }
+        result
     }
 
-    fn text(&self, names: &[&str], to: &mut Collector<'_>) -> Option<(&'v str, String, Place)> {
-        let (name, value) = self.value(names, to)?;
-        let text = value.text(&quoted(name), to)?.to_owned();
-        Some((name, text, value.place))
+    /// Reads a variable as text; `judge` returns what it becomes, or why it does not fit.
+    fn text<T>(
+        &self,
+        names: &[&str],
+        to: &mut Collector<'_>,
+        judge: impl FnOnce(&str, &str) -> Result<T, ssh_args::Mistake>,
+    ) -> Option<(T, Place)> {
+        self.read(names, to, |name, value, to| {
+            match judge(name, value.text(&quoted(name), to)?) {
+                Ok(judged) => Some((judged, value.place)),
+                Err((message, remedy)) => {
+                    to.error(value.place, message, remedy);
+                    None
+                }
+            }
+        })
     }
 
     fn bool(&self, names: &[&str], to: &mut Collector<'_>) -> bool {
-        self.value(names, to)
-            .and_then(|(name, value)| value.bool(&quoted(name), to))
+        self.read(names, to, |name, value, to| value.bool(&quoted(name), to))
             .unwrap_or(false)
     }
 
@@ -225,158 +252,123 @@ impl<'v> Reader<'_, 'v> {
     }
 
     fn only(&self, name: &str, accepted: &[&str], to: &mut Collector<'_>) {
-        let Some((_, text, place)) = self.text(&[name], to) else {
-            return;
-        };
-        if let (false, Some(right)) = (accepted.contains(&text.as_str()), accepted.first()) {
-            to.error(
-                place,
+        self.text(&[name], to, |_, text| {
+            let right = accepted.first().copied().unwrap_or_default();
+            if accepted.contains(&text) {
+                return Ok(());
+            }
+            Err((
                 format!(
                     "`{name}` is {}, but jtest can only do `{right}`",
-                    quoted(&text)
+                    quoted(text)
                 ),
                 format!("remove it for these hosts, or write `{name}: {right}`"),
-            );
-        }
+            ))
+        });
     }
 
     fn address(&self, names: &[&str], to: &mut Collector<'_>) -> Option<(String, Place)> {
-        let (name, text, place) = self.text(names, to)?;
-        if is_address(&text) {
-            return Some((text, place));
-        }
-        let remedy = if text.starts_with('[') {
-            "write an IPv6 address without brackets, a port into `ansible_port`"
-        } else if text.matches(':').count() == 1 {
-            "write the port into `ansible_port`"
-        } else {
-            "write an IP address or a host name"
-        };
-        to.error(
-            place,
-            format!("`{name}` cannot be {}", quoted(&text)),
-            remedy,
-        );
-        None
+        self.text(names, to, |name, text| {
+            let remedy = match text {
+                _ if is_address(text) => return Ok(text.to_owned()),
+                _ if text.starts_with('[') => {
+                    "write an IPv6 address without brackets, a port into `ansible_port`"
+                }
+                _ if text.matches(':').count() == 1 => "write the port into `ansible_port`",
+                _ => "write an IP address or a host name",
+            };
+            Err((
+                format!("`{name}` cannot be {}", quoted(text)),
+                remedy.to_owned(),
+            ))
+        })
     }
 
     fn port(&self, to: &mut Collector<'_>) -> Option<u16> {
-        let in_key = self.host.port.as_ref().map(|(text, place)| Value {
-            place: *place,
-            defined: place.line..=place.line,
-            tag: None,
-            kind: Kind::Scalar {
-                text: text.clone(),
-                quoted: false,
-            },
-        });
-        let (name, value) = match self.entry(&PORT) {
-            Some(_) => self.value(&PORT, to)?,
-            None => ("port", in_key?),
+        let ports = 1..=u64::from(u16::MAX);
+        let port = match (self.entry(&PORT), &self.host.port) {
+            (Some(_), _) => self.read(&PORT, to, |name, value, to| {
+                value.u64(&quoted(name), ports, to)
+            })?,
+            (None, Some((text, place))) => {
+                scalar(*place, text.clone()).u64("the port", ports, to)?
+            }
+            (None, None) => return None,
         };
-        let port = value.u64(&quoted(name), 1..=u64::from(u16::MAX), to)?;
         u16::try_from(port).ok()
     }
 
     fn user(&self, to: &mut Collector<'_>) -> Option<String> {
-        let (name, text, place) = self.text(&USER, to)?;
         let legal = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, ':' | '/');
-        if !text.is_empty() && !text.starts_with('-') && text.chars().all(legal) {
-            return Some(text);
-        }
-        to.error(
-            place,
-            format!("`{name}` cannot be {}", quoted(&text)),
-            "write the name of a user of that host",
-        );
-        None
+        self.text(&USER, to, |name, text| {
+            if !text.is_empty() && !text.starts_with('-') && text.chars().all(legal) {
+                return Ok(text.to_owned());
+            }
+            Err((
+                format!("`{name}` cannot be {}", quoted(text)),
+                "write the name of a user of that host".to_owned(),
+            ))
+        })
+        .map(|(user, _)| user)
     }
 
     fn secret(&self, names: &[&str], to: &mut Collector<'_>) -> Option<Secret> {
-        let (name, text, place) = self.text(names, to)?;
-        // It travels to sudo as one line.
-        if !text.is_empty() && !text.chars().any(char::is_control) {
-            return Some(Secret::new(text));
-        }
-        to.error(
-            place,
-            format!(
-                "`{name}` {}",
-                if text.is_empty() {
-                    "is empty"
-                } else {
+        self.text(names, to, |name, text| {
+            let what = match text {
+                "" => "is empty",
+                // It travels to sudo as one line.
+                _ if text.chars().any(char::is_control) => {
                     "holds a line break or another control character"
                 }
-            ),
-            "put the password on one line, or better into an environment variable: \
-             \"{{ lookup('env', 'NAME') }}\"",
-        );
-        None
+                _ => return Ok(Secret::new(text)),
+            };
+            Err((
+                format!("`{name}` {what}"),
+                "put the password on one line, or better into an environment variable: \
+                 \"{{ lookup('env', 'NAME') }}\""
+                    .to_owned(),
+            ))
+        })
+        .map(|(secret, _)| secret)
     }
 
     fn control_netns(&self, to: &mut Collector<'_>) -> Option<(String, Place)> {
-        let (name, text, place) = self.text(&[CONTROL_NETNS], to)?;
         let legal = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-        if !text.is_empty()
-            && !text.starts_with(['.', '-'])
-            && text.chars().all(legal)
-            && text.len() <= 255
-        {
-            return Some((text, place));
-        }
-        to.error(
-            place,
-            format!("`{name}` cannot be {}", quoted(&text)),
-            "write a name that `ip netns` lists",
-        );
-        None
+        self.text(&[CONTROL_NETNS], to, |name, text| {
+            if !text.is_empty()
+                && text.len() <= 255
+                && !text.starts_with(['.', '-'])
+                && text.chars().all(legal)
+            {
+                return Ok(text.to_owned());
+            }
+            Err((
+                format!("`{name}` cannot be {}", quoted(text)),
+                "write a name that `ip netns` lists".to_owned(),
+            ))
+        })
     }
 
     fn private_key_file(&self, to: &mut Collector<'_>) -> Option<PathBuf> {
-        let (name, text, place) = self.text(&KEY, to)?;
-        let path = match self.path(&text) {
-            Ok(path) => path,
-            Err((message, remedy)) => {
-                to.error(place, format!("`{name}`: {message}"), remedy);
-                return None;
+        self.text(&KEY, to, |name, text| {
+            let path = self
+                .path(text)
+                .map_err(|(message, remedy)| (format!("`{name}`: {message}"), remedy))?;
+            match key_mistake(&path, self.surroundings.key_file(&path)) {
+                None => Ok(path),
+                Some(mistake) => Err(mistake),
             }
-        };
-        let shown = format!("`{}`", path.display());
-        let (message, remedy) = match self.surroundings.key_file(&path) {
-            KeyFile::Fine => return Some(path),
-            KeyFile::Missing => (
-                format!("there is no key file {shown}"),
-                "a relative path begins at the inventory's directory; without this variable the agent \
-                 and the default keys are tried"
-                    .to_owned(),
-            ),
-            KeyFile::NotAFile => (
-                format!("the key file {shown} is not a file"),
-                "name the private key itself".to_owned(),
-            ),
-            KeyFile::Unreadable => (
-                format!("the key file {shown} may not be read by this user"),
-                "run jtest as its owner, or name another key".to_owned(),
-            ),
-            KeyFile::OpenToOthers(mode) => (
-                format!("the key file {shown} is open to others (mode {:04o})", mode & 0o7777),
-                format!("close it: `chmod 600 {}`", path.display()),
-            ),
-        };
-        to.error(place, message, remedy);
-        None
+        })
+        .map(|(path, _)| path)
     }
 
     fn ssh_args(&self, to: &mut Collector<'_>) -> SshArgs {
         let mut args = SshArgs::default();
         for name in SSH_ARGS {
-            let Some((_, text, place)) = self.text(&[name], to) else {
-                continue;
-            };
-            let read = ssh_args::read(&text, &mut args, &|path| self.path(path));
-            if let Err((message, remedy)) = read {
-                to.error(place, format!("`{name}`: {message}"), remedy);
-            }
+            self.text(&[name], to, |_, text| {
+                ssh_args::read(text, &mut args, &|path| self.path(path))
+                    .map_err(|(message, remedy)| (format!("`{name}`: {message}"), remedy))
+            });
         }
         args
     }
@@ -410,6 +402,65 @@ impl<'v> Reader<'_, 'v> {
             )),
         }
     }
+}
+
+fn scalar(place: Place, text: String) -> Value {
+    Value {
+        place,
+        defined: place.line..=place.line,
+        tag: None,
+        kind: Kind::Scalar { text, quoted: true },
+    }
+}
+
+/// A message that names environment variables instead of showing their values.
+fn without_values(message: &str, from_env: &[(String, String)]) -> String {
+    /// Shorter values are replaced only where they are quoted: they are in any text.
+    const CHARS_MIN: usize = 3;
+    /// Longer values may have been shortened, and would not be found.
+    const CHARS_MAX: usize = 40;
+    let mut message = message.to_owned();
+    for (name, value) in from_env {
+        let shown = visible(value);
+        let chars = shown.chars().count();
+        if chars > CHARS_MAX {
+            return format!("the value of the environment variable `{name}` does not fit here");
+        }
+        message = message.replace(&format!("`{shown}`"), &format!("`${name}`"));
+        if chars >= CHARS_MIN {
+            message = message.replace(&shown, &format!("${name}"));
+        }
+    }
+    message
+}
+
+/// Why a key cannot be used, and what to do.
+fn key_mistake(path: &Path, state: KeyFile) -> Option<ssh_args::Mistake> {
+    let path = path.display();
+    Some(match state {
+        KeyFile::Fine => return None,
+        KeyFile::Missing => (
+            format!("there is no key file `{path}`"),
+            "a relative path begins at the inventory's directory; without this variable the agent \
+             and the default keys are tried"
+                .to_owned(),
+        ),
+        KeyFile::NotAFile => (
+            format!("the key file `{path}` is not a file"),
+            "name the private key itself".to_owned(),
+        ),
+        KeyFile::Unreadable => (
+            format!("the key file `{path}` may not be read by this user"),
+            "run jtest as its owner, or name another key".to_owned(),
+        ),
+        KeyFile::OpenToOthers(mode) => (
+            format!(
+                "the key file `{path}` is open to others (mode {:04o})",
+                mode & 0o7777
+            ),
+            format!("close it: `chmod 600 {path}`"),
+        ),
+    })
 }
 
 /// An IP address (with or without a scope), or a host name.
