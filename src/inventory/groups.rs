@@ -13,6 +13,8 @@ use crate::yaml::{Entry, Kind, Value};
 
 /// The group that every host is in.
 const ALL: &str = "all";
+/// The group of the hosts that are in no other but `all`, whatever the file says.
+const UNGROUPED: &str = "ungrouped";
 
 /// A host as the file mentions it, with its variables after precedence.
 #[derive(Debug)]
@@ -322,6 +324,19 @@ impl<'v> Walk<'v> {
         marked
     }
 
+    /// Marks the groups that a host is in.
+    fn membership(&self, host: &Mentioned<'_>, all: usize) -> Vec<bool> {
+        let mut direct = host.groups.clone();
+        if let Some(ungrouped) = self.group_index.get(UNGROUPED) {
+            direct.retain(|group| group != ungrouped);
+            if direct.iter().all(|group| *group == all) {
+                direct.push(*ungrouped);
+            }
+        }
+        direct.push(all);
+        self.with_ancestors(&direct)
+    }
+
     /// For each group the longest way down from `all`.
     fn depths(&self) -> Vec<usize> {
         let mut depths = vec![0; self.groups.len()];
@@ -358,8 +373,7 @@ impl<'v> Walk<'v> {
         let all = self.group_index.get(ALL).copied().unwrap_or_default();
         let mut hosts = Vec::with_capacity(self.hosts.len());
         for mentioned in &self.hosts {
-            let mut member = self.with_ancestors(&mentioned.groups);
-            member[all] = true;
+            let member = self.membership(mentioned, all);
             let inherited = order
                 .iter()
                 .filter(|group| member[**group])
@@ -493,6 +507,15 @@ mod tests {
         check(
             "g: {children: {c: }}\nc: {hosts: {n1: }}\nd: {vars: {x: d}}\nall: {children: {g: {vars: {x: g}}}}",
             "n1 x=g",
+        );
+    }
+
+    #[test]
+    fn ungrouped_is_who_is_in_no_other_group() {
+        check("all: {hosts: {n1: }}\nungrouped: {vars: {x: u}}", "n1 x=u");
+        check(
+            "ungrouped: {vars: {x: u}, hosts: {n1: }}\ng: {hosts: {n1: }}",
+            "n1",
         );
     }
 
