@@ -84,11 +84,11 @@ fn render(checkups: &[Checkup]) -> String {
 /// A host's name and cells, as they are shown.
 fn column(checkup: &Checkup) -> Vec<String> {
     let name = shortened(&checkup.node.0, CELL_WIDTH_MAX);
-    let cells = checkup.cells.iter().map(|Cell { text, mark }| {
-        let text = shortened(text, CELL_WIDTH_MAX - 1);
-        match mark {
-            None => text,
-            Some(severity) => format!("{text}{}", sign(*severity)),
+    let cells = checkup.cells.iter().map(|Cell { text, mark }| match mark {
+        None => shortened(text, CELL_WIDTH_MAX),
+        Some(severity) => {
+            let text = shortened(text, CELL_WIDTH_MAX - 1);
+            format!("{text}{}", sign(*severity))
         }
     });
     std::iter::once(name).chain(cells).collect()
@@ -248,6 +248,7 @@ mod tests {
         peers      yes        yes      yes      yes
         firewall   yes        yes      yes      yes
         rabbitmq   yes        yes      yes      yes
+        broker     yes        yes      yes      yes
         leftover   yes        yes      yes      yes
 
         ! has to be mended
