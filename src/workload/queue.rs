@@ -103,3 +103,7 @@ pub async fn run(context: LoadContext) -> LoadSummary {
     }
     LoadSummary { producers, errors }
 }
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

@@ -22,6 +22,8 @@ use tokio::sync::watch;
 pub struct Memory {
     pub entries: Mutex<Vec<Entry>>,
     pub notes: Mutex<Vec<String>>,
+    /// Attempts, ok, fail, info and received, as last told.
+    pub progress: Mutex<[u64; 5]>,
 }
 
 impl Record for Memory {
@@ -32,9 +34,19 @@ impl Record for Memory {
 
 impl Emit for Memory {
     fn emit(&self, event: Event) {
-        if let Event::Note { node, text } = event {
-            eprintln!("{node:?} {text}");
-            self.notes.lock().unwrap().push(text);
+        match event {
+            Event::Note { node, text } => {
+                eprintln!("{node:?} {text}");
+                self.notes.lock().unwrap().push(text);
+            }
+            Event::Progress {
+                attempts,
+                ok,
+                fail,
+                info,
+                received,
+            } => *self.progress.lock().unwrap() = [attempts, ok, fail, info, received],
+            other => panic!("not an event of a workload: {other:?}"),
         }
     }
 }
@@ -56,6 +68,14 @@ impl Memory {
             .filter(|entry| entry.action == action)
             .cloned()
             .collect()
+    }
+
+    /// The last progress that was told tells what the history tells.
+    pub fn assert_told(&self) {
+        let phases = [Phase::Invoke, Phase::Ok, Phase::Fail, Phase::Info];
+        let counts = phases.map(|phase| self.publishes(phase).len() as u64);
+        let told = *self.progress.lock().unwrap();
+        assert_eq!(told[..4], counts);
     }
 
     /// Every invoke has exactly one completion, after it; nothing else completes.

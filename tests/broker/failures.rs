@@ -1,1 +1,321 @@
-//! Brokers that freeze, die, refuse or hang up.
+//! Brokers that freeze, die, refuse or hang up: every attempt has its one right completion,
+//! nothing that was confirmed is lost, deadlines are kept, no thread of a dead connection stays.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jtest::history::operation::{Action, Cause, Phase};
+use jtest::inventory::Secret;
+use jtest::scenario::{Amount, Workload};
+use jtest::workload::queue::LoadSummary;
+use jtest::workload::{Endpoint, drain, queue};
+use tokio::task::JoinHandle;
+
+use crate::bench::{Bench, Memory, bench, counts, endpoints, shell, workload};
+
+struct Running {
+    memory: Arc<Memory>,
+    stop: tokio::sync::watch::Sender<bool>,
+    load: JoinHandle<LoadSummary>,
+    drain: drain::DrainContext,
+    first: Vec<Endpoint>,
+}
+
+/// A load without end on the first broker.
+async fn running(queue: &str, window: u32, confirm_timeout: Duration) -> Running {
+    running_with(queue, workload(Amount::Schedule, window), confirm_timeout).await
+}
+
+async fn running_with(queue: &str, mut workload: Workload, confirm_timeout: Duration) -> Running {
+    let first = vec![endpoints().remove(0)];
+    workload.confirm_timeout = confirm_timeout;
+    workload.resends = 1;
+    let Bench {
+        memory,
+        load,
+        drain,
+        stop,
+    } = bench(queue, first.clone(), workload).await;
+    let load = tokio::spawn(queue::run(load));
+    Running {
+        memory,
+        stop,
+        load,
+        drain,
+        first,
+    }
+}
+
+impl Running {
+    /// Waits until so many more attempts were confirmed.
+    async fn more_oks(&self, count: usize) {
+        let before = self.memory.publishes(Phase::Ok).len();
+        self.until(60, || {
+            self.memory.publishes(Phase::Ok).len() >= before + count
+        })
+        .await;
+    }
+
+    async fn until(&self, seconds: u64, condition: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !condition() {
+            assert!(begin.elapsed() < Duration::from_secs(seconds), "too late");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn infos(&self, cause: Cause) -> usize {
+        let infos = self.memory.publishes(Phase::Info);
+        infos.iter().filter(|entry| entry.cause == cause).count()
+    }
+
+    /// Stops the load, drains and checks; gives the summary.
+    async fn finish(self) -> LoadSummary {
+        self.stop.send(true).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(60), self.load).await;
+        let summary = ended.unwrap().unwrap();
+        assert_eq!(summary.errors, Vec::<String>::new());
+        self.memory.assert_sound();
+        self.memory.assert_told();
+        assert_eq!(self.memory.publishes(Phase::Fail), []);
+        let queue = self.drain.queue.clone();
+        let proof = drain::run(self.drain, || counts(&queue, &self.first)).await;
+        assert!(proof.complete, "{proof:?}");
+        assert_eq!(self.memory.lost(), []);
+        assert_no_thread_stays().await;
+        summary
+    }
+}
+
+async fn assert_no_thread_stays() {
+    let begin = Instant::now();
+    while io_threads() > 0 {
+        assert!(
+            begin.elapsed() < Duration::from_secs(5),
+            "{} threads",
+            io_threads()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn io_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("lapin")).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker and its host"]
+async fn a_frozen_broker_makes_confirms_time_out() {
+    let running = running("frozen", 50, Duration::from_secs(3)).await;
+    running.more_oks(200).await;
+    shell("systemctl kill -s STOP rabbitmq-server").await;
+    running
+        .until(10, || running.infos(Cause::ConfirmTimeout) > 0)
+        .await;
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    shell("systemctl kill -s CONT rabbitmq-server").await;
+    running.more_oks(200).await;
+    assert!(running.infos(Cause::ConfirmTimeout) + running.infos(Cause::ConnectionLost) <= 50);
+    let memory = Arc::clone(&running.memory);
+    running.finish().await;
+    let notes = memory.notes.lock().unwrap().join("\n");
+    assert!(notes.contains("no confirm within 3 s"), "{notes}");
+    assert!(notes.contains("within 10 s"), "{notes}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker and its host"]
+async fn a_frozen_broker_is_noticed_by_its_heartbeat() {
+    let running = running("silent", 50, Duration::from_secs(60)).await;
+    running.more_oks(200).await;
+    shell("systemctl kill -s STOP rabbitmq-server").await;
+    running
+        .until(16, || running.infos(Cause::ConnectionLost) > 0)
+        .await;
+    shell("systemctl kill -s CONT rabbitmq-server").await;
+    running.more_oks(200).await;
+    assert_eq!(running.infos(Cause::ConfirmTimeout), 0);
+    running.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker and its host"]
+async fn a_publish_that_cannot_be_written_times_out_as_well() {
+    let mut large = workload(Amount::Schedule, 1_000);
+    large.body_bytes = 200_000;
+    let running = running_with("clogged", large, Duration::from_secs(3)).await;
+    running.more_oks(50).await;
+    shell("systemctl kill -s STOP rabbitmq-server").await;
+    running
+        .until(10, || running.infos(Cause::ConfirmTimeout) > 0)
+        .await;
+    shell("systemctl kill -s CONT rabbitmq-server").await;
+    running.more_oks(50).await;
+    running.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker and its host"]
+async fn a_broker_that_blocks_publishers_makes_confirms_time_out() {
+    let running = running("blocked", 50, Duration::from_secs(3)).await;
+    running.more_oks(200).await;
+    shell("rabbitmqctl -q set_vm_memory_high_watermark 0").await;
+    running
+        .until(20, || running.infos(Cause::ConfirmTimeout) > 0)
+        .await;
+    shell("rabbitmqctl -q set_vm_memory_high_watermark 0.4").await;
+    running.more_oks(200).await;
+    running.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker and its host"]
+async fn a_killed_broker_loses_the_connection_and_nothing_confirmed() {
+    let running = running("killed", 200, Duration::from_secs(10)).await;
+    running.more_oks(1_000).await;
+    shell("systemctl kill -s KILL rabbitmq-server").await;
+    running
+        .until(5, || running.infos(Cause::ConnectionLost) > 0)
+        .await;
+    running.more_oks(200).await;
+    let summary = running.finish().await;
+    assert_eq!(summary.producers[0].connections, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker and its host"]
+async fn a_paused_broker_refuses_until_it_is_back() {
+    let running = running("paused", 50, Duration::from_secs(10)).await;
+    running.more_oks(200).await;
+    shell("rabbitmqctl -q stop_app").await;
+    running
+        .until(5, || running.infos(Cause::ConnectionLost) > 0)
+        .await;
+    let attempts = running.memory.publishes(Phase::Invoke).len();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(running.memory.publishes(Phase::Invoke).len(), attempts);
+    shell("rabbitmqctl -q start_app").await;
+    running.more_oks(200).await;
+    running.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker and its host"]
+async fn closed_connections_are_new_processes() {
+    let running = running("closed", 500, Duration::from_secs(10)).await;
+    for _ in 0..3 {
+        running.more_oks(1_000).await;
+        shell("rabbitmqctl -q close_all_connections test").await;
+    }
+    running.more_oks(1_000).await;
+    let memory = Arc::clone(&running.memory);
+    let summary = running.finish().await;
+    assert_eq!(summary.producers[0].connections, 4);
+    let mut processes: Vec<u32> = memory
+        .publishes(Phase::Invoke)
+        .iter()
+        .map(|entry| entry.process)
+        .collect();
+    processes.dedup();
+    assert_eq!(processes, [0, 1, 2, 3]);
+    let resent = memory
+        .publishes(Phase::Invoke)
+        .iter()
+        .filter(|entry| entry.attempt == 1)
+        .count();
+    assert!(resent > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker and its host"]
+async fn a_dropped_load_leaves_no_attempt_open() {
+    let running = running("dropped", 100, Duration::from_secs(10)).await;
+    running.more_oks(200).await;
+    running.load.abort();
+    running.until(5, || running.load.is_finished()).await;
+    running
+        .until(5, || {
+            running.memory.publishes(Phase::Invoke).len()
+                == [Phase::Ok, Phase::Info]
+                    .iter()
+                    .map(|phase| running.memory.publishes(*phase).len())
+                    .sum::<usize>()
+        })
+        .await;
+    running.memory.assert_sound();
+    assert_no_thread_stays().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker and its host"]
+async fn a_producer_that_may_not_log_in_gives_up() {
+    let first = vec![endpoints().remove(0)];
+    let mut workload = workload(Amount::Messages(10), 1);
+    workload.reconnects = 2;
+    let mut bench = bench("refused", first, workload).await;
+    bench.load.credentials.password = Secret::new("wrong");
+    let summary = queue::run(bench.load).await;
+    let gave_up = summary.producers[0].gave_up.as_deref().unwrap();
+    assert!(
+        gave_up.contains("2 reconnects did not suffice"),
+        "{gave_up}"
+    );
+    assert_eq!(bench.memory.of(Action::Publish), []);
+    assert_no_thread_stays().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker and its host"]
+async fn a_drain_survives_closed_connections() {
+    let first = vec![endpoints().remove(0)];
+    let bench = bench(
+        "interrupted",
+        first.clone(),
+        workload(Amount::Messages(40_000), 500),
+    )
+    .await;
+    queue::run(bench.load).await;
+    let memory = Arc::clone(&bench.memory);
+    let listed = first.clone();
+    let draining =
+        tokio::spawn(
+            async move { drain::run(bench.drain, || counts("interrupted", &listed)).await },
+        );
+    while memory.of(Action::Drain).len() < 1_000 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    shell("rabbitmqctl -q close_all_connections test").await;
+    let proof = draining.await.unwrap();
+    assert!(proof.complete, "{proof:?}");
+    assert_eq!(memory.received().len(), 40_000);
+    let again = memory.of(Action::Drain).len() - 40_000;
+    let redelivered = memory
+        .of(Action::Drain)
+        .iter()
+        .filter(|entry| entry.redelivered)
+        .count();
+    eprintln!("{again} received again, {redelivered} marked redelivered; {proof:?}");
+    assert!(again <= redelivered);
+    assert_no_thread_stays().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker and its host"]
+async fn foreign_messages_are_seen_as_such() {
+    let first = vec![endpoints().remove(0)];
+    let mut bench = bench("foreign", first.clone(), workload(Amount::Messages(3), 1)).await;
+    queue::run(bench.load).await;
+    bench.drain.run_id = "another run".to_owned();
+    let proof = drain::run(bench.drain, || counts("foreign", &first)).await;
+    assert!(proof.complete, "{proof:?}");
+    let causes: Vec<Cause> = bench
+        .memory
+        .of(Action::Drain)
+        .iter()
+        .map(|entry| entry.cause)
+        .collect();
+    assert_eq!(causes, [Cause::Foreign; 3]);
+}

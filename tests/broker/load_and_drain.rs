@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use jtest::history::operation::Phase;
+use jtest::history::operation::{Action, Cause, Phase};
 use jtest::scenario::Amount;
 use jtest::workload::drain::Counts;
 use jtest::workload::{drain, queue};
 
-use crate::bench::{bench, counts, endpoints, workload};
+use crate::bench::{Memory, bench, counts, endpoints, workload};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a broker"]
@@ -28,6 +28,39 @@ async fn what_is_confirmed_is_received_once() {
     let received = bench.memory.received();
     assert_eq!(received.len(), 5_000);
     assert!(received.values().all(|times| *times == 1));
+    assert_eq!(
+        *bench.memory.progress.lock().unwrap(),
+        [5_000, 5_000, 0, 0, 5_000]
+    );
+    assert_eq!(most_open(&bench.memory), 100);
+}
+
+/// How many attempts were open at once, at most.
+fn most_open(memory: &Memory) -> usize {
+    let entries = memory.of(Action::Publish);
+    let open = entries.iter().scan(0usize, |open, entry| {
+        match entry.phase {
+            Phase::Invoke => *open += 1,
+            Phase::Ok | Phase::Fail | Phase::Info => *open -= 1,
+        }
+        Some(*open)
+    });
+    open.max().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a broker"]
+async fn what_no_queue_takes_fails_and_is_sent_again() {
+    let mut workload = workload(Amount::Messages(300), 50);
+    workload.resends = 2;
+    let mut bench = bench("elsewhere", vec![endpoints().remove(0)], workload).await;
+    bench.load.queue.name = "no-such-queue".to_owned();
+    let summary = queue::run(bench.load).await;
+    assert_eq!(summary.errors, Vec::<String>::new());
+    bench.memory.assert_sound();
+    let failed = bench.memory.publishes(Phase::Fail);
+    assert_eq!(failed.len(), 900);
+    assert!(failed.iter().all(|entry| entry.cause == Cause::Returned));
 }
 
 #[tokio::test(flavor = "multi_thread")]
