@@ -1,14 +1,16 @@
 //! What the tests against brokers share.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jtest::clock::RunClock;
 use jtest::event::{Emit, Event};
 use jtest::history::operation::{Action, Entry, Phase};
 use jtest::inventory::{NodeName, Secret};
+use jtest::remote::Script;
 use jtest::scenario::{Amount, Queue, QueueType, Workload};
 use jtest::workload::amqp::Link;
 use jtest::workload::drain::{Counts, DrainContext, NodeCounts};
@@ -17,6 +19,8 @@ use jtest::workload::{Credentials, Endpoint, Record, Tally};
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use tokio::sync::watch;
+
+use crate::lab::Lab;
 
 #[derive(Default)]
 pub struct Memory {
@@ -112,21 +116,94 @@ impl Memory {
     }
 }
 
-pub fn endpoints() -> Vec<Endpoint> {
-    let listeners = std::env::var("JTEST_TEST_AMQP").expect("JTEST_TEST_AMQP lists brokers");
-    (0u16..)
-        .zip(listeners.split(','))
-        .map(|(index, listener)| {
-            let (address, port) = listener.split_once(':').unwrap();
-            Endpoint {
-                index,
-                name: NodeName(format!("n{}", index + 1)),
-                address: address.to_owned(),
-                port: port.parse().unwrap(),
-            }
-        })
-        .collect()
+/// The broker on one of the lab's hosts, clustered with no other.
+#[derive(Clone)]
+pub struct Broker {
+    lab: Arc<Lab>,
+    n: u16,
 }
+
+impl Broker {
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            index: self.n,
+            name: NodeName(format!("n{}", self.n)),
+            address: format!("10.77.0.{}", 10 + self.n),
+            port: 5672,
+        }
+    }
+
+    /// Runs a shell command as root on its host.
+    pub async fn shell(&self, command: &str) -> String {
+        let script = Script::new("test", command).deadline(Duration::from_secs(300));
+        let host = self.lab.host(usize::from(self.n));
+        host.run(&script).await.unwrap().text()
+    }
+
+    /// What it says of a queue.
+    pub async fn counts(&self, queue: &str) -> Counts {
+        let list = "rabbitmqctl -q --no-table-headers list_queues name messages_ready messages_unacknowledged";
+        let table = self.shell(list).await;
+        let row = table
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .find(|row| row.first() == Some(&queue))
+            .unwrap();
+        let counts = NodeCounts {
+            ready: row[1].parse().unwrap(),
+            unacknowledged: row[2].parse().unwrap(),
+        };
+        Counts::from([(self.endpoint().name, Ok(counts))])
+    }
+}
+
+/// Where this process is outside the lab's control namespace, runs the test again inside.
+pub fn ran_inside_the_lab() -> bool {
+    let lab = std::env::var("JTEST_TEST_LAB").unwrap_or_else(|_| "lab".into());
+    let pid = std::process::id().to_string();
+    let identify = Command::new("ip")
+        .args(["netns", "identify", &pid])
+        .output();
+    if String::from_utf8_lossy(&identify.unwrap().stdout).trim() == format!("jtest-{lab}") {
+        return false;
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/lab");
+    let again = Command::new(script)
+        .args(["--name", &lab, "exec"])
+        .args(std::env::args())
+        .status();
+    assert!(again.unwrap().success());
+    true
+}
+
+/// Brokers on all hosts, made where they are missing or were something else.
+pub async fn brokers() -> Vec<Broker> {
+    let lab = Arc::new(Lab::connect().await);
+    let brokers: Vec<Broker> = (1..=5)
+        .map(|n| Broker {
+            lab: Arc::clone(&lab),
+            n,
+        })
+        .collect();
+    join_all(brokers.iter().map(|broker| broker.shell(PREPARE))).await;
+    brokers
+}
+
+const PREPARE: &str = r"
+    export DEBIAN_FRONTEND=noninteractive
+    ready() { rabbitmqctl -q authenticate_user jtest jtest; }
+    if ! ready >/dev/null 2>&1; then
+        if ! command -v rabbitmqctl >/dev/null; then
+            apt-get update -qq && apt-get install -y -qq rabbitmq-server >/dev/null
+        fi
+        systemctl stop rabbitmq-server
+        rm -rf /var/lib/rabbitmq/mnesia /etc/rabbitmq/rabbitmq.conf /etc/rabbitmq/advanced.config
+        systemctl start rabbitmq-server
+        rabbitmqctl -q await_startup
+        rabbitmqctl -q add_user jtest jtest
+        rabbitmqctl -q set_permissions jtest '.*' '.*' '.*'
+        ready
+    fi";
 
 pub fn credentials() -> Credentials {
     Credentials {
@@ -157,7 +234,8 @@ pub struct Bench {
 }
 
 /// A fresh durable queue on each broker, and contexts for it.
-pub async fn bench(queue: &str, endpoints: Vec<Endpoint>, workload: Workload) -> Bench {
+pub async fn bench(queue: &str, brokers: &[Broker], workload: Workload) -> Bench {
+    let endpoints: Vec<Endpoint> = brokers.iter().map(Broker::endpoint).collect();
     for endpoint in &endpoints {
         let link = Link::open(endpoint, &credentials(), "test").await.unwrap();
         let name = || queue.into();
@@ -211,42 +289,4 @@ pub async fn bench(queue: &str, endpoints: Vec<Endpoint>, workload: Workload) ->
         memory,
         stop,
     }
-}
-
-/// Runs a shell command as root on the first broker's host.
-pub async fn shell(command: &str) -> String {
-    let shell = std::env::var("JTEST_TEST_SHELL").expect("JTEST_TEST_SHELL reaches the host");
-    let mut words = shell.split_whitespace();
-    let output = tokio::process::Command::new(words.next().unwrap())
-        .args(words)
-        .arg(command)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output();
-    let output = tokio::time::timeout(Duration::from_secs(120), output)
-        .await
-        .unwrap()
-        .unwrap();
-    assert!(output.status.success(), "{command}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The first broker's own counts, for every endpoint.
-pub async fn counts(queue: &str, endpoints: &[Endpoint]) -> Counts {
-    let list =
-        "rabbitmqctl -q --no-table-headers list_queues name messages_ready messages_unacknowledged";
-    let table = shell(list).await;
-    let row = table
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>())
-        .find(|row| row.first() == Some(&queue))
-        .unwrap();
-    let counts = NodeCounts {
-        ready: row[1].parse().unwrap(),
-        unacknowledged: row[2].parse().unwrap(),
-    };
-    endpoints
-        .iter()
-        .map(|endpoint| (endpoint.name.clone(), Ok(counts)))
-        .collect()
 }

@@ -1,21 +1,20 @@
 //! A load on brokers that behave, and its drain.
 
+use std::slice;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jtest::history::operation::{Action, Cause, Phase};
 use jtest::scenario::Amount;
 use jtest::workload::drain::Counts;
 use jtest::workload::{drain, queue};
 
-use crate::bench::{Memory, bench, counts, endpoints, workload};
+use crate::bench::{Broker, Memory, bench, workload};
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a broker"]
-async fn what_is_confirmed_is_received_once() {
-    let first = vec![endpoints().remove(0); 1];
+pub async fn what_is_confirmed_is_received_once(broker: Broker) {
     let bench = bench(
         "plain",
-        first.clone(),
+        slice::from_ref(&broker),
         workload(Amount::Messages(5_000), 100),
     )
     .await;
@@ -23,7 +22,7 @@ async fn what_is_confirmed_is_received_once() {
     assert_eq!(summary.errors, Vec::<String>::new());
     assert_eq!(summary.producers[0].counts.ok, 5_000);
     bench.memory.assert_sound();
-    let proof = drain::run(bench.drain, || counts("plain", &first)).await;
+    let proof = drain::run(bench.drain, || broker.counts("plain")).await;
     assert!(proof.complete, "{proof:?}");
     let received = bench.memory.received();
     assert_eq!(received.len(), 5_000);
@@ -48,12 +47,10 @@ fn most_open(memory: &Memory) -> usize {
     open.max().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a broker"]
-async fn what_no_queue_takes_fails_and_is_sent_again() {
+pub async fn what_no_queue_takes_fails_and_is_sent_again(broker: Broker) {
     let mut workload = workload(Amount::Messages(300), 50);
     workload.resends = 2;
-    let mut bench = bench("elsewhere", vec![endpoints().remove(0)], workload).await;
+    let mut bench = bench("elsewhere", slice::from_ref(&broker), workload).await;
     bench.load.queue.name = "no-such-queue".to_owned();
     let summary = queue::run(bench.load).await;
     assert_eq!(summary.errors, Vec::<String>::new());
@@ -63,26 +60,25 @@ async fn what_no_queue_takes_fails_and_is_sent_again() {
     assert!(failed.iter().all(|entry| entry.cause == Cause::Returned));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs brokers"]
-async fn separate_brokers_are_drained_each_through_itself() {
-    let all = endpoints();
-    let count = u64::try_from(all.len()).unwrap() * 500;
-    let bench = bench("split", all.clone(), workload(Amount::Messages(500), 20)).await;
+pub async fn separate_brokers_are_drained_each_through_itself(brokers: Vec<Broker>) {
+    let count = u64::try_from(brokers.len()).unwrap() * 500;
+    let bench = bench("split", &brokers, workload(Amount::Messages(500), 20)).await;
     let summary = queue::run(bench.load).await;
-    assert_eq!(summary.producers.len(), all.len());
-    let proof = drain::run(bench.drain, || counts("split", &all)).await;
+    assert_eq!(summary.producers.len(), brokers.len());
+    let ask = async || {
+        let answers = join_all(brokers.iter().map(|broker| broker.counts("split"))).await;
+        answers.into_iter().flatten().collect()
+    };
+    let proof = drain::run(bench.drain, ask).await;
     assert!(proof.complete, "{proof:?}");
     assert_eq!(u64::try_from(bench.memory.received().len()).unwrap(), count);
     assert_eq!(bench.memory.lost(), []);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a broker"]
-async fn an_open_loop_keeps_its_rate_and_ends_with_its_duration() {
+pub async fn an_open_loop_keeps_its_rate_and_ends_with_its_duration(broker: Broker) {
     let mut workload = workload(Amount::Duration(Duration::from_secs(3)), 10);
     workload.rate = Some(100.0);
-    let bench = bench("paced", vec![endpoints().remove(0)], workload).await;
+    let bench = bench("paced", slice::from_ref(&broker), workload).await;
     let summary = queue::run(bench.load).await;
     let attempts = summary.producers[0].counts.attempts;
     assert!((250..=301).contains(&attempts), "{attempts}");
@@ -92,12 +88,10 @@ async fn an_open_loop_keeps_its_rate_and_ends_with_its_duration() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a broker"]
-async fn a_stop_ends_the_load_and_waits_for_its_confirms() {
+pub async fn a_stop_ends_the_load_and_waits_for_its_confirms(broker: Broker) {
     let bench = bench(
         "stopped",
-        vec![endpoints().remove(0)],
+        slice::from_ref(&broker),
         workload(Amount::Schedule, 50),
     )
     .await;
@@ -114,11 +108,13 @@ async fn a_stop_ends_the_load_and_waits_for_its_confirms() {
     bench.memory.assert_sound();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a broker"]
-async fn a_node_that_does_not_answer_leaves_the_drain_incomplete() {
-    let first = vec![endpoints().remove(0)];
-    let mut bench = bench("unproven", first, workload(Amount::Messages(10), 1)).await;
+pub async fn a_node_that_does_not_answer_leaves_the_drain_incomplete(broker: Broker) {
+    let mut bench = bench(
+        "unproven",
+        slice::from_ref(&broker),
+        workload(Amount::Messages(10), 1),
+    )
+    .await;
     queue::run(bench.load).await;
     bench.drain.deadline = Duration::from_secs(4);
     let proof = drain::run(bench.drain, async || Counts::new()).await;

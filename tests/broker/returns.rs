@@ -7,17 +7,24 @@ use jtest::workload::attempts::{Attempts, Carried};
 use jtest::workload::message::{AttemptId, Codec};
 use jtest::workload::publisher::Publisher;
 
-use crate::bench::{bench, credentials, endpoints, workload};
+use crate::bench::{Broker, bench, credentials, workload};
 
 const NOWHERE: &str = "no-such-queue";
 
 /// Publishes `count` messages, those for which `routable` says so to the queue; gives the number
 /// of returns that came attached to another message's confirm.
-async fn publish_mixed(count: u64, window: usize, routable: impl Fn(u64) -> bool) -> u64 {
+async fn publish_mixed(
+    broker: &Broker,
+    count: u64,
+    window: usize,
+    routable: impl Fn(u64) -> bool,
+) -> u64 {
     let queue = format!("returns-{window}");
-    let first = vec![endpoints().remove(0)];
-    let _bench = bench(&queue, first.clone(), workload(Amount::Schedule, 1)).await;
-    let link = Link::open(&first[0], &credentials(), "test").await.unwrap();
+    let brokers = std::slice::from_ref(broker);
+    let _bench = bench(&queue, brokers, workload(Amount::Schedule, 1)).await;
+    let link = Link::open(&broker.endpoint(), &credentials(), "test")
+        .await
+        .unwrap();
     let mut publisher = Publisher::new(link).await.unwrap();
     let codec = Codec::new("returns", 32);
     let mut attempts = Attempts::default();
@@ -68,18 +75,16 @@ async fn publish_mixed(count: u64, window: usize, routable: impl Fn(u64) -> bool
     elsewhere
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a broker"]
-async fn every_completion_is_right_whatever_the_pairing() {
+pub async fn every_completion_is_right_whatever_the_pairing(broker: Broker) {
     let mut elsewhere = 0;
-    for (count, window) in [(1_000, 1), (10_000, 50), (30_000, 500)] {
+    for (count, window) in [(1_000, 1), (5_000, 50), (15_000, 500)] {
         let mixed = |sequence: u64| sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60 < 10;
         let in_bursts = |sequence: u64| (sequence / 37).is_multiple_of(2);
         let nothing = |_| false;
         let seen = [
-            publish_mixed(count, window, mixed).await,
-            publish_mixed(count, window, in_bursts).await,
-            publish_mixed(count, window, nothing).await,
+            publish_mixed(&broker, count, window, mixed).await,
+            publish_mixed(&broker, count, window, in_bursts).await,
+            publish_mixed(&broker, count, window, nothing).await,
         ];
         eprintln!("window {window}: {seen:?} returns came with another confirm");
         elsewhere += seen.iter().sum::<u64>();
