@@ -226,3 +226,48 @@ impl Process for FakeProcess {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn answers_in_order_and_records() {
+        let fake = Fake::new("n1")
+            .on("greet", "hello\nworld")
+            .fails("fail", 3, "why")
+            .with(|script| (script.args == ["x"]).then(|| Ok(Output::default())));
+        let greeting = fake.run(&Script::new("greet", "echo")).await.unwrap();
+        assert_eq!(greeting.text(), "hello\nworld");
+        let failed = fake.run(&Script::new("fail", "no")).await.unwrap_err();
+        assert_eq!(
+            failed.to_string(),
+            "n1: cannot fail: exit status 3; it said: why"
+        );
+        assert!(
+            fake.run(&Script::new("else", "echo").arg("x"))
+                .await
+                .is_ok()
+        );
+        assert!(fake.run(&Script::new("else", "echo")).await.is_err());
+        let mut process = fake
+            .open(&Script::new("greet", "echo").stdin("pw"))
+            .await
+            .unwrap();
+        process.write(b"go").await.unwrap();
+        assert_eq!(process.read_line().await.unwrap().as_deref(), Some("hello"));
+        assert_eq!(process.finish().await.unwrap().text(), "world");
+        assert_eq!(fake.written(), b"go");
+        fake.put("/etc/x", 0o640, b"content").await.unwrap();
+        let transcript = fake.transcript();
+        assert!(
+            transcript.contains("# greet (root, 30 s, input 2 bytes)"),
+            "{transcript}"
+        );
+        assert!(
+            transcript.ends_with("# file /etc/x 0640\ncontent\n\n"),
+            "{transcript}"
+        );
+        assert!(!transcript.contains("pw"));
+    }
+}
