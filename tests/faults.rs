@@ -12,11 +12,11 @@ use std::time::Duration;
 use jtest::clock::RunClock;
 use jtest::event::{Event, Proof};
 use jtest::fault::ClockOffset;
-use jtest::fault::hold::{HEAL_DEADLINE, Hold};
+use jtest::fault::hold::{HEAL_DEADLINE, HealReport, Hold, HoldError, heal_all};
 use jtest::inventory::NodeName;
 use jtest::nemesis::{self, NemesisContext, NemesisEnd, NemesisOutcome};
 use jtest::schedule::{FaultId, Groups, PlannedFault, TimedFault};
-use lab::{Events, Lab};
+use lab::{Events, Lab, eventually};
 use tokio::sync::watch;
 
 fn cut(id: u32, inject_at_s: u64, heal_at_s: u64, groups: &[&[usize]]) -> TimedFault {
@@ -69,30 +69,320 @@ fn proofs(events: &Events) -> Vec<Proof> {
 const FIREWALL: &str = "for t in iptables-nft ip6tables-nft iptables-legacy ip6tables-legacy; do \
     $t-save 2>/dev/null | sed -e '/^#/d' -e 's/ \\[[0-9:]*\\]$//'; done";
 
-#[tokio::test]
-#[ignore = "needs a lab"]
-async fn a_cut_is_proven_and_leaves_no_trace() {
-    let lab = Lab::connect().await;
-    lab.listen().await;
-    let before = lab.sh_all(FIREWALL).await;
+const LEFTOVERS: &str = "ls -d /run/jtest /run/systemd/system/jtest* 2>/dev/null || true; systemctl list-units --all --plain --no-legend 'jtest*'";
+const HALVES: &[&[usize]] = &[&[1, 2], &[3, 4, 5]];
+const LEASE: Duration = Duration::from_secs(60);
+const LEASE_SHORT: Duration = Duration::from_secs(16);
+
+/// A cut from beginning to end, everything proven.
+async fn cut_and_heal(lab: &Lab, groups: &[&[usize]]) {
     let events = Arc::new(Events::default());
-    let hold = lab
-        .acquire("cut", Duration::from_secs(60), events.clone())
-        .await
-        .unwrap();
+    let hold = lab.acquire("cut", LEASE, events.clone()).await.unwrap();
     let (_cancel, cancelled) = watch::channel(false);
-    let schedule = [cut(1, 0, 4, &[&[1, 2], &[3, 4, 5]])];
-    let outcome = walk(&hold, &events, &schedule, cancelled).await;
-    println!("{:#?}", events.all());
-    assert_eq!(outcome.end, NemesisEnd::Completed);
-    assert_eq!(outcome.proven, 1);
+    let outcome = walk(&hold, &events, &[cut(1, 0, 10, groups)], cancelled).await;
+    assert_eq!(outcome.end, NemesisEnd::Completed, "{:#?}", events.all());
+    assert_eq!(outcome.proven, 1, "{:#?}", events.all());
     assert!(proofs(&events).iter().all(|proof| proof.proven));
     for (node, report) in hold.release().await {
         let report = report.unwrap();
         assert_eq!(report.found, ["lease"], "{node}");
         assert_eq!(report.firewall_as_before, Some(true), "{node}");
     }
+    assert_eq!(lab.sh_all(LEFTOVERS).await, [""; 5]);
+}
+
+/// Begins a cut that nobody heals, and returns when it is proven.
+async fn cut_for_good(hold: &Hold, events: &Arc<Events>) {
+    let (_cancel, cancelled) = watch::channel(false);
+    let schedule = [cut(1, 0, 3600, HALVES)];
+    tokio::select! {
+        outcome = walk(hold, events, &schedule, cancelled) => panic!("{outcome:?} {:#?}", events.all()),
+        () = eventually("the cut is proven", Duration::from_secs(40), || async {
+            proofs(events).iter().any(|proof| proof.proven)
+        }) => {}
+    }
+}
+
+async fn chains(lab: &Lab, n: usize) -> usize {
+    let count = "iptables-save | grep -c '^:JTEST' || true";
+    lab.sh(n, count).await.parse().unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs a lab"]
+async fn a_cut_is_proven_and_leaves_no_trace() {
+    let lab = Lab::connect().await;
+    lab.listen().await;
+    let before = lab.sh_all(FIREWALL).await;
+    cut_and_heal(&lab, HALVES).await;
     assert_eq!(lab.sh_all(FIREWALL).await, before);
-    let left = "ls -d /run/jtest /run/systemd/system/jtest* 2>/dev/null || true";
-    assert_eq!(lab.sh_all(left).await, [""; 5]);
+}
+
+#[tokio::test]
+#[ignore = "needs a lab"]
+async fn foreign_rules_neither_disturb_nor_are_disturbed() {
+    let lab = Lab::connect().await;
+    lab.listen().await;
+    for tool in [
+        "iptables",
+        "ip6tables",
+        "iptables-legacy",
+        "ip6tables-legacy",
+    ] {
+        let add = format!(
+            "{tool} -N FOREIGN; {tool} -A FOREIGN -p tcp --dport 9999 -j REJECT; \
+             {tool} -I INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT; \
+             {tool} -A INPUT -j FOREIGN; {tool} -A INPUT -p tcp --dport 25672 -j ACCEPT; \
+             {tool} -t mangle -A OUTPUT -p udp -j MARK --set-mark 7"
+        );
+        lab.sh(1, &add).await;
+        lab.sh(4, &add).await;
+    }
+    let before = lab.sh_all(FIREWALL).await;
+    assert!(before[0].contains("FOREIGN"));
+    cut_and_heal(&lab, HALVES).await;
+    assert_eq!(lab.sh_all(FIREWALL).await, before);
+}
+
+#[tokio::test]
+#[ignore = "needs a lab"]
+async fn hosts_with_legacy_iptables_are_cut_too() {
+    let lab = Lab::connect().await;
+    lab.listen().await;
+    let choose = "update-alternatives --quiet --set iptables /usr/sbin/iptables-legacy
+        update-alternatives --quiet --set ip6tables /usr/sbin/ip6tables-legacy";
+    lab.sh(2, choose).await;
+    lab.sh(5, choose).await;
+    cut_and_heal(&lab, HALVES).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a lab"]
+async fn established_connections_are_cut_and_the_control_node_is_not() {
+    let lab = Lab::connect().await;
+    lab.listen().await;
+    lab.stream(4, 1).await;
+    let events = Arc::new(Events::default());
+    let hold = lab.acquire("cut", LEASE, events.clone()).await.unwrap();
+    assert!(lab.is_streaming(1).await);
+    cut_for_good(&hold, &events).await;
+    assert!(!lab.is_streaming(1).await);
+    for n in 1..=5 {
+        assert!(lab.answers(n).await, "n{n}");
+        assert_eq!(chains(&lab, n).await, 2, "n{n}");
+    }
+    let first = "iptables -S INPUT | sed -n 2p; iptables -S JTEST-IN | sed -n 2p";
+    assert_eq!(
+        lab.sh(3, first).await,
+        "-A INPUT -j JTEST-IN\n-A JTEST-IN -s 10.77.0.1/32 -j ACCEPT"
+    );
+    hold.release().await;
+    eventually("the connection goes on", Duration::from_secs(20), || {
+        lab.is_streaming(1)
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a lab"]
+async fn a_holder_that_dies_leaves_nodes_that_heal_themselves() {
+    let lab = Lab::connect().await;
+    lab.listen().await;
+    let before = lab.sh_all(FIREWALL).await;
+    let events = Arc::new(Events::default());
+    let hold = lab
+        .acquire("dead", LEASE_SHORT, events.clone())
+        .await
+        .unwrap();
+    cut_for_good(&hold, &events).await;
+    drop(hold);
+    let died = std::time::Instant::now();
+    for n in 1..=5 {
+        eventually("it has healed itself", 2 * LEASE_SHORT, || async {
+            lab.sh(n, LEFTOVERS).await.is_empty()
+        })
+        .await;
+    }
+    println!("all clean {:?} after the holder's death", died.elapsed());
+    assert!(died.elapsed() < LEASE_SHORT + Duration::from_secs(4));
+    assert_eq!(lab.sh_all(FIREWALL).await, before);
+    cut_and_heal(&lab, HALVES).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a lab"]
+async fn a_live_holder_keeps_its_cut_beyond_the_lease() {
+    let lab = Lab::connect().await;
+    lab.listen().await;
+    let events = Arc::new(Events::default());
+    let hold = lab
+        .acquire("live", LEASE_SHORT, events.clone())
+        .await
+        .unwrap();
+    cut_for_good(&hold, &events).await;
+    tokio::time::sleep(2 * LEASE_SHORT).await;
+    assert_eq!(*hold.lost().borrow(), None);
+    for n in 1..=5 {
+        assert_eq!(chains(&lab, n).await, 2, "n{n}");
+    }
+    hold.release().await;
+    assert_eq!(lab.sh_all(LEFTOVERS).await, [""; 5]);
+}
+
+#[tokio::test]
+#[ignore = "needs a lab"]
+async fn a_second_holder_is_refused_and_told_who_is_there() {
+    let lab = Lab::connect().await;
+    let events = Arc::new(Events::default());
+    let hold = lab.acquire("first", LEASE, events.clone()).await.unwrap();
+    let refused = lab.acquire("second", LEASE, events.clone()).await;
+    let Err(HoldError::HeldBy {
+        node,
+        holder,
+        expires_in,
+    }) = refused
+    else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(node, NodeName("n1".into()));
+    assert_eq!(holder.run_id, "first");
+    assert_eq!(holder.who, "kim@desk");
+    assert!(expires_in > LEASE - Duration::from_secs(10) && expires_in <= LEASE);
+    assert_eq!(*hold.lost().borrow(), None);
+    hold.release().await;
+    let second = lab.acquire("second", LEASE, events).await.unwrap();
+    second.release().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a lab"]
+async fn of_two_at_once_one_gets_all_the_hosts() {
+    let lab = Lab::connect().await;
+    let events = Arc::new(Events::default());
+    let (a, b) = tokio::join!(
+        lab.acquire("a", LEASE, events.clone()),
+        lab.acquire("b", LEASE, events.clone())
+    );
+    assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
+    let winner = a.or(b).unwrap();
+    for said in lab.sh_all("grep run_id= /run/jtest/holder").await {
+        assert_eq!(said, format!("run_id={}", winner.run_id()));
+    }
+    winner.release().await;
+    assert_eq!(lab.sh_all(LEFTOVERS).await, [""; 5]);
+}
+
+#[tokio::test]
+#[ignore = "needs a lab"]
+async fn heal_undoes_a_live_runs_faults_and_tells_it() {
+    let lab = Lab::connect().await;
+    lab.listen().await;
+    let events = Arc::new(Events::default());
+    let hold = lab
+        .acquire("broken", LEASE_SHORT, events.clone())
+        .await
+        .unwrap();
+    cut_for_good(&hold, &events).await;
+    for (node, report) in heal_all(&lab.hosts()).await {
+        let report = report.unwrap();
+        assert_eq!(report.holder.unwrap().run_id, "broken", "{node}");
+        assert_eq!(report.firewall_as_before, Some(true), "{node}");
+        assert_eq!(report.found.len(), 3, "{node}: {:?}", report.found);
+    }
+    for (_, report) in heal_all(&lab.hosts()).await {
+        assert_eq!(report.unwrap(), HealReport::default());
+    }
+    assert_eq!(lab.sh_all(LEFTOVERS).await, [""; 5]);
+    let mut lost = hold.lost();
+    let lost = tokio::time::timeout(LEASE_SHORT, lost.wait_for(Option::is_some)).await;
+    assert!(lost.is_ok());
+    assert_eq!(lab.sh_all(LEFTOVERS).await, [""; 5]);
+}
+
+#[tokio::test]
+#[ignore = "needs a lab"]
+async fn a_node_that_cannot_get_ready_leaves_all_whole() {
+    let lab = Lab::connect().await;
+    lab.listen().await;
+    let events = Arc::new(Events::default());
+    let hold = lab.acquire("stage", LEASE, events.clone()).await.unwrap();
+    let shadow = "/usr/local/sbin/iptables-restore";
+    let breaking =
+        format!("printf '#!/bin/sh\\necho broken >&2; exit 3\\n' >{shadow}; chmod +x {shadow}");
+    lab.sh(3, &breaking).await;
+    let (_cancel, cancelled) = watch::channel(false);
+    let outcome = walk(&hold, &events, &[cut(1, 0, 2, HALVES)], cancelled).await;
+    assert_eq!(outcome.end, NemesisEnd::Completed);
+    assert_eq!(outcome.not_exercised, [FaultId(1)]);
+    let all = events.all();
+    assert!(
+        matches!(&all[1], Event::FaultFailed { error, .. } if error.starts_with("n3: ") && error.contains("broken")),
+        "{all:#?}"
+    );
+    assert!(
+        !all.iter()
+            .any(|event| matches!(event, Event::FaultInjected { .. }))
+    );
+    hold.release().await;
+    assert_eq!(lab.sh_all(LEFTOVERS).await, [""; 5]);
+}
+
+#[tokio::test]
+#[ignore = "needs a lab"]
+async fn a_node_whose_sshd_dies_heals_itself_and_the_hold_is_lost() {
+    let lab = Lab::connect().await;
+    lab.listen().await;
+    let events = Arc::new(Events::default());
+    let hold = lab
+        .acquire("sshd", LEASE_SHORT, events.clone())
+        .await
+        .unwrap();
+    cut_for_good(&hold, &events).await;
+    let dying = "systemd-run --quiet --collect --unit=test-dying sh -c '
+        sleep 0.5; systemctl stop ssh; pkill -KILL sshd
+        sleep 20; ls -d /run/jtest >/run/test-seen 2>&1; iptables-save >>/run/test-seen; systemctl start ssh'";
+    lab.sh(5, dying).await;
+    let mut lost = hold.lost();
+    let lost = tokio::time::timeout(2 * LEASE_SHORT, lost.wait_for(Option::is_some)).await;
+    assert_eq!(
+        lost.unwrap().unwrap().as_ref().unwrap().node,
+        NodeName("n5".into())
+    );
+    eventually("n5 is back", Duration::from_secs(30), || lab.answers(5)).await;
+    let seen = lab.sh(5, "cat /run/test-seen; rm /run/test-seen").await;
+    assert!(
+        seen.contains("No such file") && !seen.contains("JTEST"),
+        "{seen}"
+    );
+    hold.release().await;
+    assert_eq!(lab.sh_all(LEFTOVERS).await, [""; 5]);
+}
+
+#[tokio::test]
+#[ignore = "needs a lab"]
+async fn a_host_without_ip6tables_is_refused_only_if_it_has_ipv6() {
+    let lab = Lab::connect().await;
+    lab.listen().await;
+    let events = Arc::new(Events::default());
+    lab.sh(
+        2,
+        "mv /usr/sbin/ip6tables-restore /usr/sbin/ip6tables-restore.off",
+    )
+    .await;
+    let hold = lab.acquire("v6", LEASE, events.clone()).await.unwrap();
+    let (_cancel, cancelled) = watch::channel(false);
+    let outcome = walk(&hold, &events, &[cut(1, 0, 2, HALVES)], cancelled.clone()).await;
+    assert_eq!(outcome.proven, 0);
+    let all = events.all();
+    assert!(
+        matches!(&all[1], Event::FaultFailed { error, .. } if error.contains("ip6tables is missing")),
+        "{all:#?}"
+    );
+    lab.sh(2, "ip -6 addr flush dev eth0").await;
+    let outcome = walk(&hold, &events, &[cut(2, 0, 10, HALVES)], cancelled).await;
+    assert_eq!(outcome.proven, 1, "{:#?}", events.all());
+    assert!(events.all().iter().any(
+        |event| matches!(event, Event::Note { text, .. } if text == "n2: note IPv6 is off here")
+    ));
+    hold.release().await;
 }

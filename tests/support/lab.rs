@@ -1,6 +1,7 @@
 //! The five hosts of `scripts/lab --name $JTEST_TEST_LAB up`, as the tests' inventory. The tests have to
 //! run in the lab's control namespace: `scripts/lab --name NAME exec cargo nextest run ...`.
 
+use std::fs::File;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -12,16 +13,19 @@ use jtest::fault::{self, Target};
 use jtest::inventory::{HostKeyPolicy, Node, NodeName, SshArgs};
 use jtest::remote::{ConnectOptions, Host, Script, connect};
 
-/// The hosts, connected.
+/// The hosts, connected. Only one test has them at a time.
 pub struct Lab {
     pub targets: Arc<Vec<Target>>,
     pub control: Vec<IpAddr>,
+    _turn: File,
 }
 
 impl Lab {
     /// Connects, and leaves behind whatever an earlier test left in force.
     pub async fn connect() -> Self {
         let lab = std::env::var("JTEST_TEST_LAB").unwrap_or_else(|_| "lab".into());
+        let turn = File::create(PathBuf::from(format!("/run/lock/jtest-test-{lab}"))).unwrap();
+        turn.lock().unwrap();
         let mut targets = Vec::new();
         let mut control = Vec::new();
         for n in 1..=5 {
@@ -38,7 +42,9 @@ impl Lab {
         let lab = Self {
             targets: Arc::new(targets),
             control,
+            _turn: turn,
         };
+        lab.sh_all(RESET).await;
         for (_, report) in fault::hold::heal_all(&lab.hosts()).await {
             report.unwrap();
         }
@@ -71,9 +77,35 @@ impl Lab {
         said
     }
 
+    /// Whether a host answers a new connection.
+    pub async fn answers(&self, n: usize) -> bool {
+        let lab = std::env::var("JTEST_TEST_LAB").unwrap_or_else(|_| "lab".into());
+        let node = node(&lab, u8::try_from(n).unwrap());
+        connect(&node, &ConnectOptions::default()).await.is_ok()
+    }
+
     /// Something to connect to at 25672 of every host, over both families.
     pub async fn listen(&self) {
         self.sh_all(LISTEN).await;
+    }
+
+    /// A connection over which one host sends to another all the time.
+    pub async fn stream(&self, from: usize, to: usize) {
+        self.sh(from, STREAM).await;
+        let take = format!(
+            "systemd-run --quiet --collect --unit=test-streamed bash -c \
+             'exec 3<>/dev/tcp/10.77.0.1{from}/9876; while read -r -u 3 x; do echo >>/run/test-stream; done'"
+        );
+        self.sh(to, &take).await;
+    }
+
+    /// Whether anything of the stream arrives.
+    pub async fn is_streaming(&self, to: usize) -> bool {
+        let count =
+            "touch /run/test-stream; wc -l </run/test-stream; sleep 0.7; wc -l </run/test-stream";
+        let counts = self.sh(to, count).await;
+        let (before, after) = counts.split_once('\n').unwrap();
+        before != after
     }
 
     pub async fn acquire(
@@ -99,6 +131,28 @@ impl Lab {
         .await
     }
 }
+
+/// What the tests break, they leave broken; this mends it before the next one.
+const RESET: &str = r"rm -f /usr/local/sbin/iptables-restore /run/test-stream
+if [ -e /usr/sbin/ip6tables-restore.off ]; then mv /usr/sbin/ip6tables-restore.off /usr/sbin/ip6tables-restore; fi
+systemctl stop test-stream test-streamed 2>/dev/null || true
+ip -6 addr replace fd77::$(hostname | sed 's/n/1/')/64 dev eth0 nodad
+for family in ip ip6; do
+  update-alternatives --quiet --set ${family}tables /usr/sbin/${family}tables-nft
+  if ${family}tables-save | grep -q FOREIGN; then
+    for tool in ${family}tables-nft ${family}tables-legacy; do $tool -F; $tool -X; $tool -t mangle -F; done
+  fi
+done";
+
+const STREAM: &str = r"systemd-run --quiet --collect --unit=test-stream perl -e '
+    use Socket;
+    socket(my $l, AF_INET, SOCK_STREAM, 0) or die;
+    setsockopt($l, SOL_SOCKET, SO_REUSEADDR, 1);
+    bind($l, pack_sockaddr_in(9876, INADDR_ANY)) or die;
+    listen($l, 1) or die;
+    accept(my $c, $l);
+    while (syswrite($c, qq(x\n))) { select(undef, undef, undef, 0.05) }'
+for i in $(seq 50); do ss -ltn | grep -q :9876 && exit 0; sleep 0.1; done; exit 1";
 
 const LISTEN: &str = r"systemctl is-active --quiet test-listener || systemd-run --quiet --collect \
   --unit=test-listener perl -e '
@@ -149,7 +203,6 @@ impl Events {
 }
 
 /// Waits until `condition` holds, a tenth of a second between the looks; fails after `deadline`.
-#[expect(dead_code, reason = "x")]
 pub async fn eventually<F: Future<Output = bool>>(
     what: &str,
     deadline: Duration,
