@@ -4,6 +4,7 @@
 //! bad usage or input, 255 crashed.
 
 mod doctor;
+mod heal;
 pub mod input;
 mod netns;
 mod scenarios;
@@ -34,6 +35,8 @@ struct Arguments {
 enum Verb {
     /// Check all hosts: can jtest reach them, have they what it needs, was anything left on them?
     Doctor(doctor::DoctorArgs),
+    /// Undo everything on all hosts, whoever did it and whatever state they are in
+    Heal(heal::HealArgs),
     /// List the built-in scenarios, or print one
     Scenarios(scenarios::ScenariosArgs),
 }
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
     };
     let ended = match verb {
         Verb::Doctor(arguments) => arguments.run(),
+        Verb::Heal(arguments) => arguments.run(),
         Verb::Scenarios(arguments) => arguments.run(),
     };
     match ended {

@@ -1,0 +1,143 @@
+//! `jtest heal`: undoes everything jtest ever did to the hosts' network, from any state.
+//!
+//! It needs nothing of the run that did it, and breaks that run's hold.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use crate::cli::{Outcome, input, netns};
+use crate::fault::hold::{HealReport, heal_all};
+use crate::inventory::{HostKeyPolicy, Inventory, NodeName};
+use crate::remote::{ConnectOptions, RemoteError, connect_all};
+
+/// What was typed after `jtest heal`.
+#[derive(Debug, clap::Args)]
+pub struct HealArgs {
+    /// The hosts, in Ansible's YAML form
+    #[arg(long, short, value_name = "FILE")]
+    inventory: PathBuf,
+    /// Which host keys are accepted, whatever the inventory and ssh_config say
+    #[arg(long, value_name = "POLICY", value_parser = super::host_keys_parser())]
+    host_keys: Option<HostKeyPolicy>,
+}
+
+/// How it went, host by host.
+type Healed = Vec<(NodeName, Result<HealReport, RemoteError>)>;
+
+impl HealArgs {
+    pub(super) fn run(self) -> anyhow::Result<Outcome> {
+        let (inventory, warnings) = input::read_inventory(&self.inventory)?;
+        if let Some(namespace) = &inventory.control_netns {
+            netns::enter(namespace)?;
+        }
+        if !warnings.is_empty() {
+            eprintln!("{warnings}\n");
+        }
+        let options = ConnectOptions {
+            host_keys: self.host_keys,
+            ..ConnectOptions::default()
+        };
+        let runtime = tokio::runtime::Runtime::new().context("start the async runtime")?;
+        let healed = runtime.block_on(heal(&inventory, &options));
+        super::print(&render(&healed))?;
+        if healed.iter().all(|(_, result)| result.is_ok()) {
+            Ok(Outcome::Done)
+        } else {
+            Ok(Outcome::NotInOrder)
+        }
+    }
+}
+
+/// A host that is out of reach does not keep the others from being healed.
+async fn heal(inventory: &Inventory, options: &ConnectOptions) -> Healed {
+    let mut hosts = Vec::new();
+    let mut healed = Healed::new();
+    for (node, connected) in connect_all(&inventory.nodes, options).await {
+        match connected {
+            Ok(host) => hosts.push(host),
+            Err(error) => healed.push((node, Err(error))),
+        }
+    }
+    healed.extend(heal_all(&hosts).await);
+    let order = |node: &NodeName| inventory.nodes.iter().position(|other| other.name == *node);
+    healed.sort_by_key(|(node, _)| order(node));
+    healed
+}
+
+fn render(healed: &Healed) -> String {
+    let width = healed.iter().map(|(node, _)| node.0.len()).max();
+    let width = width.unwrap_or_default();
+    let mut text = String::new();
+    for (node, result) in healed {
+        let words = match result {
+            Ok(report) => describe(report),
+            Err(error) => format!("not healed: {error}"),
+        };
+        text.push_str(&format!("{node:width$}  {words}\n"));
+    }
+    let clean = healed.iter().filter(|(_, result)| result.is_ok()).count();
+    text.push_str(&format!("{clean} of {} hosts are healed\n", healed.len()));
+    if clean < healed.len() {
+        text.push_str("a host that was held heals by itself when its lease runs out\n");
+    }
+    text
+}
+
+fn describe(report: &HealReport) -> String {
+    let mut words = match report.found.as_slice() {
+        [] => "nothing to undo".to_owned(),
+        found => format!("undone: {}", found.join(", ")),
+    };
+    if let Some(holder) = &report.holder {
+        words.push_str(&format!("; held by {holder}"));
+    }
+    if report.firewall_as_before == Some(false) {
+        words.push_str("; others changed its firewall meanwhile:");
+        for line in &report.firewall_differences {
+            words.push_str(&format!("\n      {line}"));
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::hold::Holder;
+
+    #[test]
+    fn every_host_gets_its_line() {
+        let undone = HealReport {
+            holder: Some(Holder {
+                run_id: "r1".into(),
+                who: "kim@desk".into(),
+                pid: 7,
+                command: "jtest run".into(),
+                since: "2026-11-23T09:00:00Z".into(),
+            }),
+            found: vec!["chains in iptables with 8 rules".into(), "lease".into()],
+            firewall_as_before: Some(false),
+            firewall_differences: vec!["> -A INPUT -j X".into()],
+            not_ours: false,
+        };
+        let gone = RemoteError::Unreachable {
+            node: NodeName("n10".into()),
+            purpose: "connect".into(),
+            reason: "no route".into(),
+        };
+        let healed = vec![
+            (NodeName("n1".into()), Ok(undone)),
+            (NodeName("n2".into()), Ok(HealReport::default())),
+            (NodeName("n10".into()), Err(gone)),
+        ];
+        insta::assert_snapshot!(render(&healed), @r"
+        n1   undone: chains in iptables with 8 rules, lease; held by run r1 of kim@desk (pid 7, `jtest run`, since 2026-11-23T09:00:00Z); others changed its firewall meanwhile:
+              > -A INPUT -j X
+        n2   nothing to undo
+        n10  not healed: n10: cannot connect: no route
+        2 of 3 hosts are healed
+        a host that was held heals by itself when its lease runs out
+        ");
+    }
+}
