@@ -94,7 +94,9 @@ host_ssh() {
     -o ConnectTimeout=5 -o LogLevel=ERROR "jtest@$(host_address "$n")" "$@"
 }
 
-host_answers() { host_ssh "$1" -n -o BatchMode=yes -o ServerAliveInterval=3 -o ServerAliveCountMax=2 true >/dev/null 2>&1; }
+host_answers() { host_probe "$1" >/dev/null 2>&1; }
+
+host_probe() { host_ssh "$1" -n -o BatchMode=yes -o ServerAliveInterval=3 -o ServerAliveCountMax=2 true; }
 
 # True when there is nothing left to wait for, be it that the host has gone off again.
 host_settled() { host_answers "$1" || { [ -n "$host_power" ] && ! kill -0 "$host_power" 2>/dev/null; }; }
@@ -103,5 +105,6 @@ host_await() {
   local n=$1
   if wait_until "$deadline_boot_s" host_settled "$n" && host_answers "$n"; then return; fi
   tail -n 20 "$state/log/n$n.log" >&2 || true
-  die "n$n is off or does not answer on SSH within $deadline_boot_s s; its console is in $state/log/n$n.log"
+  host_probe "$n" >&2 || true
+  die "n$n does not answer on SSH (given $deadline_boot_s s, if it has power); its console is in $state/log/n$n.log, and 'scripts/lab --name $lab_name reset' makes bare hosts again"
 }
