@@ -35,7 +35,12 @@ impl fmt::Display for NodeName {
     }
 }
 
-/// A text that is never printed, logged or stored.
+/// A text that is never printed, logged or stored: it has no `Display`, and cannot be serialized.
+///
+/// ```compile_fail
+/// fn store<T: serde::Serialize>(_: T) {}
+/// store(jtest::inventory::Secret::new("hunter2"));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
