@@ -16,6 +16,7 @@ use crate::clock::RunClock;
 use crate::event::Proof;
 use crate::history::operation::Nanos;
 use crate::inventory::NodeName;
+pub use crate::node::clock_offset::ClockOffset;
 use crate::node::firewall;
 use crate::remote::{Host, RemoteError, Script};
 use crate::schedule::PlannedFault;
@@ -39,15 +40,6 @@ pub struct Target {
     pub host: Host,
     /// All addresses at which peers may reach it, of both families, the peer address first.
     pub addresses: Vec<IpAddr>,
-}
-
-/// A host's clock against the control node's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClockOffset {
-    /// The host's minus the control node's, in microseconds.
-    pub offset_us: i64,
-    /// How far that may be wrong.
-    pub error_us: u64,
 }
 
 /// What a fault has to work with.

@@ -6,15 +6,15 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::remote::{Host, RemoteError, Script};
+use crate::remote::{Host, Process, RemoteError, Script};
 
 /// How often the host is asked.
 const EXCHANGES: u32 = 8;
 const DEADLINE: Duration = Duration::from_secs(15);
 
-/// Answers each line with the microseconds of the system clock. perl answers sooner than a new
-/// process of `date` could.
-const ANSWER: &str = r#"
+/// The end of a script that has its clock measured: answers each line with the microseconds of
+/// the system clock. perl answers sooner than a new process of `date` could.
+pub const ANSWER: &str = r#"
 if perl -MTime::HiRes=time -e 1 2>/dev/null; then
   exec perl -MTime::HiRes=time -ne '$| = 1; printf "%d\n", time * 1e6'
 fi
@@ -23,7 +23,7 @@ while read -r _; do echo "$(($(date +%s%N) / 1000))"; done
 
 /// A host's clock minus the control node's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Offset {
+pub struct ClockOffset {
     /// In microseconds; positive where the host's clock is ahead.
     pub offset_us: i64,
     /// How far that may be wrong, in microseconds.
@@ -31,12 +31,19 @@ pub struct Offset {
 }
 
 /// Measures; `None` where the host's answers are no times.
-pub async fn measure(host: &Host) -> Result<Option<Offset>, RemoteError> {
+pub async fn measure(host: &Host) -> Result<Option<ClockOffset>, RemoteError> {
     let script = Script::new("read the clock", ANSWER)
         .as_login_user()
         .deadline(DEADLINE);
     let mut process = host.open(&script).await?;
-    let mut best: Option<Offset> = None;
+    let best = exchange(process.as_mut()).await?;
+    process.finish().await?;
+    Ok(best)
+}
+
+/// Measures over a script that has come to [`ANSWER`].
+pub async fn exchange(process: &mut dyn Process) -> Result<Option<ClockOffset>, RemoteError> {
+    let mut best: Option<ClockOffset> = None;
     for _ in 0..EXCHANGES {
         let asked = SystemTime::now();
         let began = Instant::now();
@@ -52,16 +59,15 @@ pub async fn measure(host: &Host) -> Result<Option<Offset>, RemoteError> {
             best = Some(offset);
         }
     }
-    process.finish().await?;
     Ok(best)
 }
 
-fn offset(asked: SystemTime, round_trip: Duration, answer: &str) -> Option<Offset> {
+fn offset(asked: SystemTime, round_trip: Duration, answer: &str) -> Option<ClockOffset> {
     let host_us: i64 = answer.trim().parse().ok()?;
     let half = round_trip / 2;
     let middle = asked.checked_add(half)?.duration_since(UNIX_EPOCH).ok()?;
     let middle_us = i64::try_from(middle.as_micros()).ok()?;
-    Some(Offset {
+    Some(ClockOffset {
         offset_us: host_us.checked_sub(middle_us)?,
         error_us: u64::try_from(half.as_micros()).ok()?,
     })
@@ -71,7 +77,7 @@ fn offset(asked: SystemTime, round_trip: Duration, answer: &str) -> Option<Offse
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::{Offset, offset};
+    use super::{ClockOffset, offset};
 
     #[test]
     fn the_answer_is_from_the_middle_of_the_round_trip() {
@@ -80,7 +86,7 @@ mod tests {
         for (answer, offset_us) in [("1000200", 0), ("1000900\n", 700), ("999200", -1000)] {
             assert_eq!(
                 offset(asked, round_trip, answer),
-                Some(Offset {
+                Some(ClockOffset {
                     offset_us,
                     error_us: 200
                 })

@@ -97,25 +97,34 @@ pub fn refusals(scenario: &Scenario, version: BrokerVersion) -> Vec<Refusal> {
 /// What this version of the broker accepts of the scenario but does not do; worth telling,
 /// no reason to refuse.
 pub fn without_effect(scenario: &Scenario, version: BrokerVersion) -> Vec<String> {
+    let mut told = Vec::new();
     let handling = match scenario.cluster.partition_handling {
-        PartitionHandling::Ignore => return Vec::new(),
-        PartitionHandling::PauseMinority => "pause_minority",
-        PartitionHandling::Autoheal => "autoheal",
+        PartitionHandling::Ignore => None,
+        PartitionHandling::PauseMinority => Some("pause_minority"),
+        PartitionHandling::Autoheal => Some("autoheal"),
     };
-    if version.at_least(4, 3) {
-        vec![format!(
+    if let Some(handling) = handling.filter(|_| version.at_least(4, 3)) {
+        told.push(format!(
             "RabbitMQ {version} accepts `partition_handling: {handling}` but does nothing with it: \
              its metadata store is a Raft cluster that needs a majority anyway"
-        )]
-    } else {
-        Vec::new()
+        ));
     }
+    // Seen with 3.8.9: it reads the group's size from another key than clients write it to.
+    if let (QueueType::Quorum, Some(replicas)) = (scenario.queue.kind, scenario.queue.replicas)
+        && !version.at_least(3, 9)
+        && replicas != 5
+    {
+        told.push(format!(
+            "RabbitMQ {version} gives a quorum queue up to 5 replicas, whatever `replicas: {replicas}` asks for"
+        ));
+    }
+    told
 }
 
 #[cfg(test)]
 mod tests {
     use super::{BrokerVersion, refusals, without_effect};
-    use crate::scenario::{QueueType, Scenario, Source, testing};
+    use crate::scenario::{PartitionHandling, QueueType, Scenario, Source, testing};
 
     fn version(text: &str) -> BrokerVersion {
         BrokerVersion::parse(text).unwrap()
@@ -185,8 +194,19 @@ mod tests {
 
     #[test]
     fn partition_handling_is_idle_where_there_is_no_mnesia() {
-        let scenario = testing::scenario();
+        let mut scenario = testing::scenario();
         assert!(without_effect(&scenario, version("4.0.5")).is_empty());
         assert_eq!(without_effect(&scenario, version("4.3.6")).len(), 1);
+        scenario.cluster.partition_handling = PartitionHandling::Ignore;
+        assert!(without_effect(&scenario, version("4.3.6")).is_empty());
+    }
+
+    #[test]
+    fn the_first_quorum_queues_choose_their_size() {
+        let mut scenario = testing::scenario();
+        assert!(without_effect(&scenario, version("3.8.9")).is_empty());
+        scenario.queue.replicas = Some(3);
+        assert_eq!(without_effect(&scenario, version("3.8.9")).len(), 1);
+        assert!(without_effect(&scenario, version("3.10.8")).is_empty());
     }
 }

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 
 use self::checks::{BROKER_PORTS, CHECKS};
 use self::probe::Probe;
-use super::clock_offset::{self, Offset};
+use super::clock_offset::{self, ClockOffset};
 use crate::diagnostic::visible;
 use crate::inventory::{Node, NodeName};
 use crate::remote::{ConnectOptions, Host, RemoteError, Script, connect_all};
@@ -89,7 +89,7 @@ enum Access {
 /// The host's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Clock {
-    Measured(Offset),
+    Measured(ClockOffset),
     Unknown,
 }
 

@@ -42,7 +42,7 @@ fn seen(text: &str) -> Seen {
     Seen {
         access: Access::Root,
         probe: Some(Probe::parse(text)),
-        clock: Clock::Measured(Offset {
+        clock: Clock::Measured(ClockOffset {
             offset_us: -1250,
             error_us: 300,
         }),
@@ -310,7 +310,7 @@ fn peers_that_do_not_answer() {
 #[test]
 fn a_clock_far_off_is_told() {
     let mut seen = seen(FRESH);
-    seen.clock = Clock::Measured(Offset {
+    seen.clock = Clock::Measured(ClockOffset {
         offset_us: 93_000_000,
         error_us: 300,
     });
