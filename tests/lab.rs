@@ -155,3 +155,10 @@ fn loses_power_and_comes_back() {
     lab(&["reset"]);
     assert_eq!(lab(&["ssh", "2", "ls /etc | grep -c kept; true"]), "0\n");
 }
+
+#[test]
+fn the_local_inventory_is_that_of_the_default_lab() {
+    let told = run(script(), &["--name", "lab", "--nodes", "5", "inventory"]);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("inventory/local.yaml");
+    assert_eq!(fs::read_to_string(file).unwrap(), told);
+}
