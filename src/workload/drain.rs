@@ -5,10 +5,12 @@
 //! all consumers are quiet, two answers in a row of nothing ready and nothing unacknowledged on
 //! every node, nothing received in between, and the same once more after the consumers have
 //! acknowledged everything and are gone. Whatever cannot be had makes the drain incomplete.
+//! The two answers are further apart than a quorum queue takes to refresh its counts (5 s).
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -31,6 +33,7 @@ const ASK_DEADLINE: Duration = Duration::from_secs(60);
 /// For all consumers to acknowledge and close.
 const FINISH_DEADLINE: Duration = Duration::from_secs(30);
 const ASKS_IN_A_ROW: u32 = 2;
+const ASK_INTERVAL: Duration = Duration::from_secs(6);
 /// The logical processes of drain consumers begin here, far above the producers'.
 const FIRST_PROCESS: u32 = 1 << 31;
 
@@ -85,7 +88,7 @@ where
         states,
         ask,
         last: None,
-        rounds: 0,
+        processes: Arc::new(AtomicU32::new(FIRST_PROCESS)),
         abnormal: Vec::new(),
         context,
     };
@@ -106,7 +109,7 @@ struct Drain<A> {
     states: Vec<Shared>,
     ask: A,
     last: Option<Result<Counts, String>>,
-    rounds: u32,
+    processes: Arc<AtomicU32>,
     abnormal: Vec<String>,
 }
 
@@ -126,18 +129,14 @@ where
         empty && in_order && self.ask_empty().await && received == self.received()
     }
 
-    fn attach(&mut self, ended: &watch::Receiver<bool>) -> JoinSet<()> {
-        let nodes = u32::try_from(self.states.len()).unwrap_or(u32::MAX);
-        let first = FIRST_PROCESS.wrapping_add(self.rounds.wrapping_mul(nodes));
-        self.rounds += 1;
+    fn attach(&mut self, ended: &watch::Receiver<bool>) -> JoinSet<bool> {
         let mut drainers = JoinSet::new();
-        let endpoints = self.context.endpoints.iter().zip(&self.states);
-        for (process, (endpoint, state)) in (first..).zip(endpoints) {
+        for (endpoint, state) in self.context.endpoints.iter().zip(&self.states) {
             let drainer = Drainer {
                 endpoint: endpoint.clone(),
                 context: self.context.clone(),
                 state: state.clone(),
-                process,
+                processes: Arc::clone(&self.processes),
                 end: ended.clone(),
             };
             drainers.spawn(drainer.run());
@@ -148,6 +147,7 @@ where
     /// Whether the nodes said so, as often as it takes, before the deadline.
     async fn read_until_empty(&mut self) -> bool {
         let (mut in_a_row, mut looks) = (0, 0);
+        let mut asked = Instant::now();
         while in_a_row < ASKS_IN_A_ROW {
             if Instant::now() >= self.until {
                 return false;
@@ -156,11 +156,15 @@ where
                 self.context.tally.emit(&self.context.emit);
             }
             looks += 1;
-            if !self.is_quiet() {
+            let quiet = self.is_quiet();
+            if !quiet {
                 in_a_row = 0;
+            }
+            if !quiet || (in_a_row > 0 && asked.elapsed() < ASK_INTERVAL) {
                 sleep(LOOK_INTERVAL).await;
                 continue;
             }
+            asked = Instant::now();
             let received = self.received();
             if self.ask_empty().await && received == self.received() && self.is_attached() {
                 in_a_row += 1;
@@ -172,12 +176,13 @@ where
         true
     }
 
-    async fn join(&mut self, drainers: &mut JoinSet<()>) -> bool {
+    /// Whether all consumers acknowledged everything and closed in good order.
+    async fn join(&mut self, drainers: &mut JoinSet<bool>) -> bool {
         let mut in_order = true;
         let until = Instant::now() + FINISH_DEADLINE;
         loop {
             match timeout_at(until, drainers.join_next()).await {
-                Ok(Some(Ok(()))) => {}
+                Ok(Some(Ok(ended_in_order))) => in_order &= ended_in_order,
                 Ok(Some(Err(error))) => {
                     in_order = false;
                     self.abnormal
@@ -237,10 +242,16 @@ impl<A> Drain<A> {
             ));
         }
         evidence.extend(self.abnormal.iter().cloned());
-        if !complete {
+        evidence.push(if complete {
+            format!(
+                "every node said so {ASKS_IN_A_ROW} times, {} s apart, with all consumers quiet, \
+                 and again after they were gone",
+                ASK_INTERVAL.as_secs()
+            )
+        } else {
             let seconds = self.context.deadline.as_secs();
-            evidence.push(format!("not proven empty within {seconds} s"));
-        }
+            format!("not proven empty within {seconds} s")
+        });
         DrainProof { complete, evidence }
     }
 
@@ -275,3 +286,7 @@ fn in_words(state: &NodeState) -> String {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "drain_tests.rs"]
+mod tests;

@@ -1,5 +1,6 @@
 //! The consumer of one node in the drain: reads whatever that node gives, until told to end.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -56,8 +57,15 @@ pub(super) struct Drainer {
     pub(super) endpoint: Endpoint,
     pub(super) context: DrainContext,
     pub(super) state: Shared,
-    pub(super) process: u32,
+    /// The next logical process; each connection is one.
+    pub(super) processes: Arc<AtomicU32>,
     pub(super) end: watch::Receiver<bool>,
+}
+
+/// One connection's reading.
+struct Reading {
+    codec: Codec,
+    process: u32,
 }
 
 /// Acknowledges what was recorded, in batches.
@@ -68,12 +76,13 @@ struct Acks {
 }
 
 impl Drainer {
-    pub(super) async fn run(mut self) {
+    /// Reads until told to end; whether that end was in good order, everything acknowledged.
+    pub(super) async fn run(mut self) -> bool {
         let mut end = self.end.clone();
         loop {
             let reason = match self.attach().await {
                 Ok((link, consumer)) => match self.consume(link, consumer).await {
-                    Ok(()) => return,
+                    Ok(()) => return true,
                     Err(reason) => reason,
                 },
                 Err(reason) => reason,
@@ -85,7 +94,7 @@ impl Drainer {
                 state.trouble = Some(reason);
             }
             tokio::select! {
-                () = told(&mut end) => return,
+                () = told(&mut end) => return false,
                 () = sleep(RETRY_PAUSE) => {}
             }
         }
@@ -113,7 +122,10 @@ impl Drainer {
     }
 
     async fn consume(&mut self, link: Link, mut consumer: Consumer) -> Result<(), String> {
-        let codec = Codec::new(&self.context.run_id, 0);
+        let reading = Reading {
+            codec: Codec::new(&self.context.run_id, 0),
+            process: self.processes.fetch_add(1, Ordering::Relaxed),
+        };
         let mut acks = Acks {
             channel: link.channel().clone(),
             last: 0,
@@ -126,14 +138,14 @@ impl Drainer {
                 delivery = consumer.next() => {
                     let delivery = delivery.ok_or("the broker cancelled the consumer")?;
                     let delivery = delivery.map_err(|error| error.to_string())?;
-                    self.record(&codec, &delivery);
+                    self.record(&reading, &delivery);
                     acks.recorded(&delivery).await?;
                 }
                 () = std::future::ready(()), if acks.pending > 0 => acks.flush().await?,
                 () = told(&mut end) => break,
             }
         }
-        self.finish(link, consumer, &codec, acks).await
+        self.finish(link, consumer, &reading, acks).await
     }
 
     /// Ends the consumer, takes what was under way, acknowledges all and closes in good order.
@@ -141,7 +153,7 @@ impl Drainer {
         &mut self,
         link: Link,
         mut consumer: Consumer,
-        codec: &Codec,
+        reading: &Reading,
         mut acks: Acks,
     ) -> Result<(), String> {
         let cancelling = link
@@ -150,7 +162,7 @@ impl Drainer {
         request("cancel the consumer", cancelling).await?;
         while let Ok(Some(delivery)) = timeout(REQUEST_DEADLINE, consumer.next()).await {
             let delivery = delivery.map_err(|error| error.to_string())?;
-            self.record(codec, &delivery);
+            self.record(reading, &delivery);
             acks.recorded(&delivery).await?;
         }
         acks.flush().await?;
@@ -162,15 +174,15 @@ impl Drainer {
         }
     }
 
-    fn record(&self, codec: &Codec, delivery: &Delivery) {
-        let (id, cause) = match codec.decode(&delivery.data) {
+    fn record(&self, reading: &Reading, delivery: &Delivery) {
+        let (id, cause) = match reading.codec.decode(&delivery.data) {
             Ok(id) => (id, Cause::None),
             Err(_alien) => (AttemptId::FOREIGN, Cause::Foreign),
         };
         let time = self.context.clock.now();
         self.context.recorder.record(Entry {
             time,
-            process: self.process,
+            process: reading.process,
             node: self.endpoint.index,
             phase: Phase::Ok,
             action: Action::Drain,
