@@ -2,4 +2,5 @@
 
 pub mod clock_offset;
 pub mod doctor;
+pub mod facts;
 pub mod firewall;

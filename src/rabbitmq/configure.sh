@@ -1,0 +1,64 @@
+# Gives this host its files; prints `changed` or `same`. Does not start or stop anything.
+# $1 rabbitmq.conf, $2 advanced.config, $3 rabbitmq-env.conf, $4 the unit's drop-in, $5 lines
+# for /etc/hosts. Standard input: the cookie, or nothing to keep the one that is there.
+state=/var/lib/jtest
+mkdir -p "$state/original"
+chmod 700 "$state"
+changed=
+
+# What was there before jtest is kept once, and `none` where nothing was.
+keep() {
+  original=$state/original/$(printf '%s' "$1" | tr / _)
+  if [ ! -e "$original" ] && [ ! -e "$original.none" ]; then
+    if [ -e "$1" ]; then cp -p "$1" "$original"; else : >"$original.none"; fi
+  fi
+}
+give() {
+  keep "$1"
+  if [ "$(cat "$1" 2>/dev/null; printf .)" != "$2." ]; then
+    mkdir -p "$(dirname "$1")"
+    printf '%s' "$2" >"$1.jtest-new"
+    chmod "$3" "$1.jtest-new"
+    mv "$1.jtest-new" "$1"
+    changed=yes
+  fi
+}
+give /etc/rabbitmq/rabbitmq.conf "$1
+" 644
+give /etc/rabbitmq/advanced.config "$2
+" 644
+give /etc/rabbitmq/rabbitmq-env.conf "$3
+" 644
+unit=/etc/systemd/system/rabbitmq-server.service.d/jtest.conf
+before=$changed
+changed=
+give "$unit" "$4
+" 644
+[ -z "$changed" ] || systemctl daemon-reload
+changed=$before$changed
+
+# The block comes first, so that a host's own line for its name (127.0.1.1) does not win.
+begin='# jtest begin: names of the cluster, removed by jtest teardown'
+end='# jtest end'
+without=$(sed "/^$begin\$/,/^$end\$/d" /etc/hosts; printf .)
+wanted=$(printf '%s\n%s\n%s\n' "$begin" "$5" "$end"; printf '%s' "$without")
+if [ "$(cat /etc/hosts; printf .)" != "$wanted" ]; then
+  printf '%s' "${wanted%.}" >/etc/hosts.jtest-new
+  chmod 644 /etc/hosts.jtest-new
+  # In a container /etc/hosts may be a mount of its own, which cannot be replaced.
+  mv /etc/hosts.jtest-new /etc/hosts 2>/dev/null || { cat /etc/hosts.jtest-new >/etc/hosts; rm -f /etc/hosts.jtest-new; }
+  changed=yes
+fi
+
+cookie=$(cat)
+if [ -n "$cookie" ]; then
+  keep /var/lib/rabbitmq/.erlang.cookie
+  for file in "$state/cookie" /var/lib/rabbitmq/.erlang.cookie; do
+    rm -f "$file"
+    (umask 077 && printf '%s' "$cookie" >"$file")
+    chmod 400 "$file"
+  done
+  chown rabbitmq:rabbitmq /var/lib/rabbitmq/.erlang.cookie
+  changed=yes
+fi
+if [ -n "$changed" ]; then echo changed; else echo same; fi

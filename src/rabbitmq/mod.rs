@@ -1,0 +1,85 @@
+//! The only room that knows RabbitMQ's files and commands.
+//!
+//! - [`deploy`]: from bare hosts to a cluster that is proven ready, and back
+//! - [`status`]: what each node says of the cluster and of the queue
+//! - [`recover`]: waiting for a whole cluster, and the restart that `ignore` needs
+//! - [`collect`]: logs and configuration come home
+
+pub mod collect;
+mod config;
+pub mod deploy;
+mod ready;
+pub mod recover;
+pub mod status;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::inventory::NodeName;
+use crate::remote::Host;
+use crate::scenario::Queue;
+use crate::workload::{Credentials, Endpoint};
+
+pub use config::erlang_name;
+
+/// Where brokers listen for AMQP.
+pub const AMQP_PORT: u16 = 5672;
+
+/// Where brokers listen for each other.
+pub const PEER_PORT: u16 = 25672;
+
+/// A node of the cluster.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its name in the inventory; `rabbit@` before it is its Erlang name.
+    pub name: NodeName,
+    /// The way to it.
+    pub host: Host,
+    /// Where the control node reaches its AMQP port.
+    pub address: String,
+    /// Where its peers reach it.
+    pub peer_address: String,
+    /// Whether its broker's data may be wiped.
+    pub is_disposable: bool,
+}
+
+/// A cluster that was deployed, or found.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    members: Arc<Vec<Member>>,
+    credentials: Credentials,
+    queue: Queue,
+}
+
+impl Broker {
+    /// The user of the tests.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// The nodes.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Where clients connect, a node each, numbered as the members are.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.members
+            .iter()
+            .enumerate()
+            .map(|(index, member)| Endpoint {
+                index: u16::try_from(index).unwrap_or(u16::MAX),
+                name: member.name.clone(),
+                address: member.address.clone(),
+                port: AMQP_PORT,
+            })
+            .collect()
+    }
+
+    fn by_erlang_name(&self) -> BTreeMap<String, NodeName> {
+        self.members
+            .iter()
+            .map(|member| (erlang_name(&member.name), member.name.clone()))
+            .collect()
+    }
+}

@@ -1,0 +1,179 @@
+//! Waiting until the cluster itself says that it is whole.
+//!
+//! Whole: every node sees every node running, none reports a partition, and the queue has a
+//! leader; a quorum queue also all its replicas in step. A mirror may stay out of step for as
+//! long as the queue is not empty, whatever the policy says, so that is no sign. Under `ignore` that never comes by itself: the
+//! documented way out is to trust one side and restart the others, which is done here and told.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use super::Broker;
+use super::status::NodeAnswer;
+use crate::event::Emit;
+use crate::inventory::NodeName;
+use crate::remote::{RemoteError, Script};
+use crate::scenario::QueueType;
+
+/// Between two looks at the cluster; a look costs the nodes a second of work.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Restarting the application of one node.
+const RESTART_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Why the cluster is not whole.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// It did not become whole in time.
+    #[error("the cluster is not whole after {} s: {last}", .deadline.as_secs())]
+    NotWhole {
+        /// The time it had.
+        deadline: Duration,
+        /// What was missing at the last look.
+        last: String,
+    },
+    /// The restart that `ignore` needs failed.
+    #[error(transparent)]
+    Restart(#[from] RemoteError),
+}
+
+impl Broker {
+    /// Waits until the cluster is whole.
+    pub async fn await_whole(&self, deadline: Duration) -> Result<(), RecoverError> {
+        let until = Instant::now() + deadline;
+        loop {
+            let missing = self.missing().await;
+            let Some(last) = missing else { return Ok(()) };
+            if Instant::now() + LOOK_EVERY > until {
+                return Err(RecoverError::NotWhole { deadline, last });
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// What the cluster lacks to be whole, as its nodes say now.
+    pub async fn missing(&self) -> Option<String> {
+        let mut missing = Vec::new();
+        for (name, answer) in self.ask().await {
+            let lack = match answer {
+                Ok(answer) => lack(&answer, self.members.len(), self.queue.kind),
+                Err(error) => Some(error.to_string()),
+            };
+            missing.extend(lack.map(|lack| format!("{name}: {lack}")));
+        }
+        (!missing.is_empty()).then(|| missing.join("; "))
+    }
+
+    /// Under `ignore`: if the nodes report partitions, restarts the application of every node
+    /// outside the side that is kept, the largest one, and tells so.
+    pub async fn end_ignored_partition(&self, emit: &dyn Emit) -> Result<(), RecoverError> {
+        let (views, _) = self.views().await;
+        if views.values().all(|view| view.partitions.is_empty()) {
+            return Ok(());
+        }
+        let kept = views
+            .values()
+            .map(|view| &view.running)
+            .max_by_key(|running| running.len())
+            .cloned()
+            .unwrap_or_default();
+        let restarted: Vec<NodeName> = self
+            .members
+            .iter()
+            .map(|member| member.name.clone())
+            .filter(|name| !kept.contains(name))
+            .collect();
+        for name in &restarted {
+            emit.note(
+                Some(name),
+                "restarting its application, as `ignore` needs: the other side is kept".to_owned(),
+            );
+        }
+        self.restart_applications(&restarted).await
+    }
+
+    async fn restart_applications(&self, names: &[NodeName]) -> Result<(), RecoverError> {
+        let script = Script::new(
+            "restart the broker's application",
+            "rabbitmqctl -q stop_app && exec rabbitmqctl -q start_app",
+        )
+        .deadline(RESTART_DEADLINE);
+        let restarts = self
+            .members
+            .iter()
+            .filter(|member| names.contains(&member.name))
+            .map(async |member| member.host.run(&script).await);
+        for restarted in join_all(restarts).await {
+            restarted?;
+        }
+        Ok(())
+    }
+}
+
+fn lack(answer: &NodeAnswer, members: usize, kind: QueueType) -> Option<String> {
+    let view = &answer.view;
+    if view.running.len() < members {
+        return Some(format!(
+            "sees {} of {members} nodes running",
+            view.running.len()
+        ));
+    }
+    if !view.partitions.is_empty() {
+        let names: Vec<&str> = view.partitions.iter().map(|name| name.0.as_str()).collect();
+        return Some(format!("reports a partition from {}", names.join(" ")));
+    }
+    match &answer.queue {
+        Err(error) => Some(format!("the queue: {error}")),
+        Ok(queue) if queue.leader.is_none() => Some("the queue has no leader".to_owned()),
+        Ok(queue) if kind == QueueType::Quorum && queue.online < queue.members => Some(format!(
+            "the queue has {} of {} replicas in step",
+            queue.online, queue.members
+        )),
+        Ok(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::NodeView;
+    use crate::rabbitmq::status::QueueAnswer;
+
+    fn answer(running: usize, partitions: usize, online: usize) -> NodeAnswer {
+        let names = |count| (1..=count).map(|n| NodeName(format!("n{n}"))).collect();
+        NodeAnswer {
+            view: NodeView {
+                running: names(running),
+                partitions: names(partitions),
+            },
+            queue: Ok(QueueAnswer {
+                leader: Some(NodeName("n1".into())),
+                ready: 0,
+                unacknowledged: 0,
+                members: 3,
+                online,
+            }),
+        }
+    }
+
+    #[test]
+    fn whole_means_all_running_no_partition_and_all_replicas_in_step() {
+        let lack = |answer: &NodeAnswer, kind| super::lack(answer, 5, kind);
+        assert_eq!(lack(&answer(5, 0, 3), QueueType::Quorum), None);
+        assert_eq!(lack(&answer(5, 0, 2), QueueType::Mirrored), None);
+        assert_eq!(
+            lack(&answer(4, 0, 3), QueueType::Quorum).unwrap(),
+            "sees 4 of 5 nodes running"
+        );
+        assert_eq!(
+            lack(&answer(5, 1, 3), QueueType::Quorum).unwrap(),
+            "reports a partition from n1"
+        );
+        assert_eq!(
+            lack(&answer(5, 0, 2), QueueType::Quorum).unwrap(),
+            "the queue has 2 of 3 replicas in step"
+        );
+    }
+}

@@ -1,0 +1,61 @@
+%% What this node says of the cluster and of one queue, asked by `rabbitmqctl eval`.
+%% Running: nodes with the broker's application up. Partitions: nodes this one was cut from.
+%% The counts are the leader's own at this moment, not the statistics that `list_queues` shows:
+%% for a quorum queue a consistent query, which a majority has to answer.
+Running = fun() ->
+    case erlang:function_exported(rabbit_nodes, list_running, 0) of
+        true -> rabbit_nodes:list_running();
+        false -> rabbit_nodes:all_running()
+    end
+end,
+Partitions = fun() ->
+    case erlang:function_exported(rabbit_node_monitor, partitions, 1) of
+        true -> lists:usort(lists:append([Cut || {_, Cut} <- rabbit_node_monitor:partitions([node()])]));
+        false -> []
+    end
+end,
+Asked = fun(Server, Query) ->
+    {ok, Answer, {_, Leader}} = ra:consistent_query(Server, Query, 8000),
+    {Answer, Leader}
+end,
+Quorum = fun(Queue) ->
+    Server = {Name, _} = amqqueue:get_pid(Queue),
+    {Total, Leader} = Asked(Server, fun rabbit_fifo:query_messages_total/1),
+    {Out, _} = Asked(Server, fun rabbit_fifo:query_messages_checked_out/1),
+    CheckedOut = case Out of #{} -> maps:size(Out); _ -> Out end,
+    #{nodes := Members} = amqqueue:get_type_state(Queue),
+    Online = [Node || Node <- Members, is_pid(rpc:call(Node, erlang, whereis, [Name], 3000))],
+    #{leader => Leader, ready => Total - CheckedOut, unacknowledged => CheckedOut,
+      members => Members, online => Online}
+end,
+Mirrors = fun(Queue, Function) ->
+    case erlang:function_exported(amqqueue, Function, 1) of
+        true -> case amqqueue:Function(Queue) of
+            Pids when is_list(Pids) -> [node(Pid) || Pid <- Pids];
+            _ -> []
+        end;
+        false -> []
+    end
+end,
+Classic = fun(Queue) ->
+    Leader = node(amqqueue:get_pid(Queue)),
+    [{messages_ready, Ready}, {messages_unacknowledged, Unacknowledged}] =
+        rabbit_amqqueue:info(Queue, [messages_ready, messages_unacknowledged]),
+    #{leader => Leader, ready => Ready, unacknowledged => Unacknowledged,
+      members => [Leader | Mirrors(Queue, get_slave_pids)],
+      online => [Leader | Mirrors(Queue, get_sync_slave_pids)]}
+end,
+Queue = fun() ->
+    case rabbit_amqqueue:lookup(rabbit_misc:r(VHOST, queue, QUEUE)) of
+        {ok, Found} ->
+            case amqqueue:get_type(Found) of
+                rabbit_quorum_queue -> Quorum(Found);
+                _ -> Classic(Found)
+            end;
+        _ -> #{absent => true}
+    end
+end,
+Try = fun(Ask) ->
+    try Ask() catch Class:Reason -> #{error => iolist_to_binary(io_lib:format("~0p", [{Class, Reason}]))} end
+end,
+#{running => Try(Running), partitions => Try(Partitions), queue => Try(Queue)}.

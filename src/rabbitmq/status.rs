@@ -1,0 +1,268 @@
+//! What each node says of the cluster and of the queue under test.
+//!
+//! One `rabbitmqctl eval` a node and a question: it costs the node most of a second of
+//! processor time, so everything wanted of a node is asked at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::Deserialize;
+
+use super::{Broker, Member};
+use crate::event::NodeView;
+use crate::inventory::NodeName;
+use crate::remote::{RemoteError, Script};
+use crate::scenario::Queue;
+use crate::workload::drain::{Counts, NodeCounts};
+
+const STATUS: &str = include_str!("status.erl");
+
+/// For one node's answer; a cut or paused one must not hold up the others for long.
+const ASK_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What one node answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeAnswer {
+    /// Its view of the cluster.
+    pub view: NodeView,
+    /// Its view of the queue, or why it has none.
+    pub queue: Result<QueueAnswer, String>,
+}
+
+/// What one node says of the queue, having asked the queue's leader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueAnswer {
+    /// The node that leads it; `None` for a node that is not of the inventory.
+    pub leader: Option<NodeName>,
+    /// Messages that nobody has.
+    pub ready: u64,
+    /// Messages that a consumer has and has not acknowledged.
+    pub unacknowledged: u64,
+    /// How many nodes hold it.
+    pub members: usize,
+    /// How many of them are in step.
+    pub online: usize,
+}
+
+#[derive(Deserialize)]
+struct RawAnswer {
+    value: RawValue,
+}
+
+#[derive(Deserialize)]
+struct RawValue {
+    running: serde_json::Value,
+    partitions: serde_json::Value,
+    queue: RawQueue,
+}
+
+#[derive(Deserialize)]
+struct RawQueue {
+    leader: Option<String>,
+    ready: Option<u64>,
+    unacknowledged: Option<u64>,
+    members: Option<Vec<String>>,
+    online: Option<Vec<String>>,
+    absent: Option<bool>,
+    error: Option<String>,
+}
+
+/// The question as Erlang: a name goes in as its bytes, so that it cannot be code.
+pub(super) fn question(vhost: &str, queue: &Queue) -> String {
+    let binary = |text: &str| {
+        let bytes: Vec<String> = text.bytes().map(|byte| byte.to_string()).collect();
+        format!("<<{}>>", bytes.join(","))
+    };
+    STATUS
+        .lines()
+        .filter(|line| !line.starts_with("%%"))
+        .collect::<Vec<_>>()
+        .join("\n")
+        .replace("VHOST", &binary(vhost))
+        .replace("QUEUE", &binary(&queue.name))
+}
+
+impl Broker {
+    /// Asks every node, all at once. A node that did not answer has an error.
+    pub async fn ask(&self) -> BTreeMap<NodeName, Result<NodeAnswer, RemoteError>> {
+        let question = question(&self.credentials.vhost, &self.queue);
+        let names = self.by_erlang_name();
+        join_all(self.members.iter().map(async |member| {
+            let answer = ask_member(member, &question).await;
+            (
+                member.name.clone(),
+                answer.map(|text| understand(&text, &names)),
+            )
+        }))
+        .await
+        .into_iter()
+        .collect()
+    }
+
+    /// Every answering node's view of the cluster, and who leads the queue.
+    pub async fn views(&self) -> (BTreeMap<NodeName, NodeView>, Option<NodeName>) {
+        let answers = self.ask().await;
+        let leader = leader(&answers);
+        let views = answers
+            .into_iter()
+            .filter_map(|(name, answer)| Some((name, answer.ok()?.view)))
+            .collect();
+        (views, leader)
+    }
+
+    /// What every node says is left in the queue.
+    pub async fn counts(&self) -> Counts {
+        let answers = self.ask().await.into_iter();
+        answers
+            .map(|(name, answer)| {
+                let queue = answer
+                    .map_err(|error| error.to_string())
+                    .and_then(|answer| answer.queue);
+                let counts = queue.map(|queue| NodeCounts {
+                    ready: queue.ready,
+                    unacknowledged: queue.unacknowledged,
+                });
+                (name, counts)
+            })
+            .collect()
+    }
+
+    /// The node that leads the queue, as most of the nodes that answer say.
+    pub async fn leader(&self) -> Option<NodeName> {
+        leader(&self.ask().await)
+    }
+}
+
+fn leader(answers: &BTreeMap<NodeName, Result<NodeAnswer, RemoteError>>) -> Option<NodeName> {
+    let mut votes = BTreeMap::<&NodeName, usize>::new();
+    for answer in answers.values().flatten() {
+        if let Ok(QueueAnswer {
+            leader: Some(leader),
+            ..
+        }) = &answer.queue
+        {
+            *votes.entry(leader).or_default() += 1;
+        }
+    }
+    votes
+        .into_iter()
+        .max_by_key(|(_, count)| *count)
+        .map(|(leader, _)| leader.clone())
+}
+
+async fn ask_member(member: &Member, question: &str) -> Result<String, RemoteError> {
+    let script = Script::new(
+        "ask the broker for its view of the cluster",
+        "exec rabbitmqctl -q -t 25 eval --formatter json \"$1\"",
+    )
+    .arg(question)
+    .deadline(ASK_DEADLINE);
+    Ok(member.host.run(&script).await?.text())
+}
+
+/// An answer that cannot be read is a node that sees nobody and knows no queue.
+fn understand(text: &str, names: &BTreeMap<String, NodeName>) -> NodeAnswer {
+    match serde_json::from_str::<RawAnswer>(text) {
+        Ok(RawAnswer { value }) => NodeAnswer {
+            view: NodeView {
+                running: nodes(&value.running, names),
+                partitions: nodes(&value.partitions, names),
+            },
+            queue: queue(value.queue, names),
+        },
+        Err(error) => NodeAnswer {
+            view: NodeView {
+                running: Vec::new(),
+                partitions: Vec::new(),
+            },
+            queue: Err(format!("an answer that is not understood: {error}")),
+        },
+    }
+}
+
+/// An application that is stopped answers with an error in place of the list: it sees nobody.
+fn nodes(value: &serde_json::Value, names: &BTreeMap<String, NodeName>) -> Vec<NodeName> {
+    let mut nodes: Vec<NodeName> = value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|name| names.get(name.as_str()?).cloned())
+        .collect();
+    nodes.sort();
+    nodes
+}
+
+fn queue(raw: RawQueue, names: &BTreeMap<String, NodeName>) -> Result<QueueAnswer, String> {
+    if raw.absent == Some(true) {
+        return Err("it knows no such queue".to_owned());
+    }
+    let reason = raw.error.unwrap_or_else(|| "no counts".to_owned());
+    let (Some(ready), Some(unacknowledged)) = (raw.ready, raw.unacknowledged) else {
+        return Err(reason);
+    };
+    Ok(QueueAnswer {
+        leader: raw.leader.and_then(|name| names.get(&name).cloned()),
+        ready,
+        unacknowledged,
+        members: raw.members.map_or(0, |members| members.len()),
+        online: raw.online.map_or(0, |online| online.len()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::QueueType;
+
+    fn names() -> BTreeMap<String, NodeName> {
+        ["n1", "n2", "n3"]
+            .map(|name| (format!("rabbit@{name}"), NodeName(name.into())))
+            .into()
+    }
+
+    #[test]
+    fn a_hostile_queue_name_stays_data() {
+        let queue = Queue {
+            name: "q\">>, os:cmd(\"id\"), <<\"".into(),
+            kind: QueueType::Classic,
+            replicas: None,
+        };
+        let question = question("/", &queue);
+        assert!(question.contains("rabbit_misc:r(<<47>>, queue, <<113,34,62,"));
+        assert!(!question.contains("os:cmd"));
+        assert!(!question.contains("%%"));
+    }
+
+    #[test]
+    fn answers_of_a_whole_a_stopped_and_a_broken_node() {
+        let whole = r#"{"node":"rabbit@n2","result":"ok","value":{"partitions":[],"queue":{"leader":"rabbit@n1","members":["rabbit@n1","rabbit@n2"],"online":["rabbit@n1"],"ready":3,"unacknowledged":1},"running":["rabbit@n3","rabbit@n1"]}}"#;
+        let answer = understand(whole, &names());
+        assert_eq!(
+            answer.view.running,
+            [NodeName("n1".into()), NodeName("n3".into())]
+        );
+        let queue = answer.queue.unwrap();
+        assert_eq!(
+            (
+                queue.ready,
+                queue.unacknowledged,
+                queue.members,
+                queue.online
+            ),
+            (3, 1, 2, 1)
+        );
+        assert_eq!(queue.leader, Some(NodeName("n1".into())));
+
+        let stopped = r#"{"value":{"partitions":[],"queue":{"error":"{exit,noproc}"},"running":{"error":"x"}}}"#;
+        let answer = understand(stopped, &names());
+        assert!(answer.view.running.is_empty());
+        assert_eq!(answer.queue, Err("{exit,noproc}".into()));
+
+        assert!(
+            understand("Error: unable to connect", &names())
+                .queue
+                .is_err()
+        );
+    }
+}
