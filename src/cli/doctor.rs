@@ -3,14 +3,9 @@
 //! Hosts are columns and checks are lines, so that what differs between hosts stands out;
 //! what falls short follows below, with its remedy, once for all hosts that share it.
 
-use std::path::PathBuf;
-
-use anyhow::Context;
-
-use crate::cli::{Outcome, input, netns};
-use crate::inventory::HostKeyPolicy;
+use crate::cli::Outcome;
+use crate::cli::target::{self, TargetArgs};
 use crate::node::doctor::{Cell, Checkup, Severity, Shortfall, check_names, examine_all};
-use crate::remote::ConnectOptions;
 
 /// Fits the terminals that are around.
 const WIDTH: usize = 80;
@@ -20,29 +15,15 @@ const CELL_WIDTH_MAX: usize = 12;
 /// What was typed after `jtest doctor`.
 #[derive(Debug, clap::Args)]
 pub struct DoctorArgs {
-    /// The hosts, in Ansible's YAML form
-    #[arg(long, short, value_name = "FILE")]
-    inventory: PathBuf,
-    /// Which host keys are accepted, whatever the inventory and ssh_config say
-    #[arg(long, value_name = "POLICY", value_parser = super::host_keys_parser())]
-    host_keys: Option<HostKeyPolicy>,
+    #[command(flatten)]
+    target: TargetArgs,
 }
 
 impl DoctorArgs {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
-        let (inventory, warnings) = input::read_inventory(&self.inventory)?;
-        if let Some(namespace) = &inventory.control_netns {
-            netns::enter(namespace)?;
-        }
-        if !warnings.is_empty() {
-            eprintln!("{warnings}\n");
-        }
-        let options = ConnectOptions {
-            host_keys: self.host_keys,
-            ..ConnectOptions::default()
-        };
-        let runtime = tokio::runtime::Runtime::new().context("start the async runtime")?;
-        let checkups = runtime.block_on(examine_all(&inventory.nodes, &options));
+        let inventory = self.target.inventory()?;
+        let options = self.target.options();
+        let checkups = target::block_on(examine_all(&inventory.nodes, &options))?;
         super::print(&render(&checkups))?;
         if checkups.iter().all(Checkup::is_in_order) {
             Ok(Outcome::Done)

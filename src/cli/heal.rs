@@ -2,24 +2,17 @@
 //!
 //! It needs nothing of the run that did it, and breaks that run's hold.
 
-use std::path::PathBuf;
-
-use anyhow::Context;
-
-use crate::cli::{Outcome, input, netns};
+use crate::cli::Outcome;
+use crate::cli::target::{self, TargetArgs};
 use crate::fault::hold::{HealReport, heal_all};
-use crate::inventory::{HostKeyPolicy, Inventory, NodeName};
+use crate::inventory::{Inventory, NodeName};
 use crate::remote::{ConnectOptions, RemoteError, connect_all};
 
 /// What was typed after `jtest heal`.
 #[derive(Debug, clap::Args)]
 pub struct HealArgs {
-    /// The hosts, in Ansible's YAML form
-    #[arg(long, short, value_name = "FILE")]
-    inventory: PathBuf,
-    /// Which host keys are accepted, whatever the inventory and ssh_config say
-    #[arg(long, value_name = "POLICY", value_parser = super::host_keys_parser())]
-    host_keys: Option<HostKeyPolicy>,
+    #[command(flatten)]
+    target: TargetArgs,
 }
 
 /// How it went, host by host.
@@ -27,19 +20,9 @@ type Healed = Vec<(NodeName, Result<HealReport, RemoteError>)>;
 
 impl HealArgs {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
-        let (inventory, warnings) = input::read_inventory(&self.inventory)?;
-        if let Some(namespace) = &inventory.control_netns {
-            netns::enter(namespace)?;
-        }
-        if !warnings.is_empty() {
-            eprintln!("{warnings}\n");
-        }
-        let options = ConnectOptions {
-            host_keys: self.host_keys,
-            ..ConnectOptions::default()
-        };
-        let runtime = tokio::runtime::Runtime::new().context("start the async runtime")?;
-        let healed = runtime.block_on(heal(&inventory, &options));
+        let inventory = self.target.inventory()?;
+        let options = self.target.options();
+        let healed = target::block_on(heal(&inventory, &options))?;
         super::print(&render(&healed))?;
         if healed.iter().all(|(_, result)| result.is_ok()) {
             Ok(Outcome::Done)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::clock_offset::{self, Offset};
+use super::clock_offset::{self, ClockOffset};
 use crate::manifest::NodeFacts;
 use crate::remote::{Host, RemoteError, Script};
 
@@ -18,7 +18,7 @@ pub async fn gather(host: &Host) -> Result<NodeFacts, RemoteError> {
     Ok(facts(&output.text(), clock))
 }
 
-fn facts(text: &str, clock: Option<Offset>) -> NodeFacts {
+fn facts(text: &str, clock: Option<ClockOffset>) -> NodeFacts {
     let lines: BTreeMap<&str, &str> = text
         .lines()
         .filter_map(|line| line.split_once('='))

@@ -18,6 +18,7 @@ const QUEUE_MAX: usize = 4096;
 
 enum Message {
     Event(Event),
+    Sync(SyncSender<()>),
     End,
 }
 
@@ -25,6 +26,17 @@ enum Message {
 #[derive(Clone)]
 pub struct Dispatcher {
     sender: SyncSender<Message>,
+}
+
+impl Dispatcher {
+    /// Returns when everything emitted before is in the file.
+    pub fn sync(&self) {
+        let (done, wait) = sync_channel(1);
+        if self.sender.send(Message::Sync(done)).is_ok() {
+            // An error means that the task has ended: then there is nothing to wait for.
+            let _ = wait.recv();
+        }
+    }
 }
 
 impl Emit for Dispatcher {
@@ -75,7 +87,15 @@ fn work(
     mut show: Box<dyn Show>,
 ) -> io::Result<()> {
     let mut outcome = Ok(());
-    while let Ok(Message::Event(event)) = receiver.recv() {
+    loop {
+        let event = match receiver.recv() {
+            Ok(Message::Event(event)) => event,
+            Ok(Message::Sync(done)) => {
+                let _ = done.send(());
+                continue;
+            }
+            Ok(Message::End) | Err(_) => return outcome,
+        };
         let record = Record {
             time: clock.now(),
             event,
@@ -91,7 +111,6 @@ fn work(
         }
         show.show(&record);
     }
-    outcome
 }
 
 #[cfg(test)]

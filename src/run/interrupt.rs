@@ -31,11 +31,6 @@ impl Interrupt {
         Ok(Self { receiver })
     }
 
-    /// The urgency now.
-    pub fn urgency(&self) -> Urgency {
-        *self.receiver.borrow()
-    }
-
     /// Waits until the urgency is at least this; for ever, if nobody is in a hurry.
     pub async fn at_least(&self, urgency: Urgency) {
         let mut receiver = self.receiver.clone();

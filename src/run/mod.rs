@@ -1,6 +1,285 @@
 //! A run, from bare hosts to a verdict.
+//!
+//! ```text
+//! connect -> preflight -> deploy -> load ─┐
+//!                       faults ───────────┴-> heal -> recover -> drain -> collect -> check -> report
+//! ```
+//!
+//! Until the load begins an error simply ends the run: nothing was injected. From then on
+//! whatever goes wrong is recorded, and the hosts are still healed, the logs collected and
+//! the history judged; a failure of a later stage never erases what an earlier one found.
 
-pub mod directory;
-pub mod dispatch;
-pub mod interrupt;
-pub mod stage;
+mod directory;
+mod dispatch;
+mod interrupt;
+mod load;
+mod log;
+pub mod setup;
+mod stage;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use jiff::Timestamp;
+
+use crate::check::judge::{HISTORY_FILE, RESULTS_FILE, judge, to_json};
+use crate::check::results::Results;
+use crate::clock::RunClock;
+use crate::event::{Emit, Event, Show, Stage};
+use crate::history::recorder::{Recorder, RecorderGuard};
+use crate::inventory::Inventory;
+use crate::remote::ConnectOptions;
+use crate::report;
+use crate::scenario::{PartitionHandling, Scenario};
+use crate::schedule::TimedFault;
+use crate::workload::drain::{self, DrainContext};
+use crate::workload::{Record, Tally};
+
+use self::dispatch::Dispatcher;
+use self::interrupt::{Interrupt, Urgency};
+use self::setup::Ready;
+use self::stage::{StageError, Stages};
+
+const HEAL_DEADLINE: Duration = Duration::from_secs(90);
+const COLLECT_DEADLINE: Duration = Duration::from_secs(180);
+const CHECK_DEADLINE: Duration = Duration::from_secs(3600);
+const REPORT_DEADLINE: Duration = Duration::from_secs(300);
+
+/// What a stage may take beyond the deadline of the work that it is made of.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// Everything a run needs to know, resolved.
+#[derive(Debug, Clone)]
+pub struct RunPlan {
+    /// The hosts.
+    pub inventory: Inventory,
+    /// The experiment.
+    pub scenario: Scenario,
+    /// The faults that the seed gave.
+    pub schedule: Vec<TimedFault>,
+    /// Everything random comes from it.
+    pub seed: u64,
+    /// Where run directories are made.
+    pub runs: PathBuf,
+    /// After which a node undoes every fault by itself, counted from the last renewal.
+    pub lease: Duration,
+    /// How connections are made.
+    pub connect: ConnectOptions,
+    /// The command line, for `run.json` and for those who find the hosts held.
+    pub command: Vec<String>,
+}
+
+/// What a run left.
+#[derive(Debug)]
+pub struct RunEnd {
+    /// The run directory.
+    pub directory: PathBuf,
+    /// The verdict with its findings.
+    pub results: Results,
+}
+
+/// The run cannot be made as it was asked for; nothing on the hosts was changed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(pub String);
+
+/// A run that is going on.
+struct Run {
+    plan: RunPlan,
+    run_id: String,
+    clock: RunClock,
+    started: Timestamp,
+    directory: PathBuf,
+    dispatcher: Dispatcher,
+    stages: Stages,
+}
+
+/// Runs the plan. An error means that there is no verdict: the load never began, or the
+/// run directory cannot be written.
+pub async fn run(plan: RunPlan, show: Box<dyn Show>) -> anyhow::Result<RunEnd> {
+    let started = Timestamp::now();
+    let clock = RunClock::start();
+    let directory = directory::create(&plan.runs, &plan.scenario.name, started)
+        .with_context(|| format!("create a run directory under {}", plan.runs.display()))?;
+    log::begin(&directory)?;
+    let (dispatcher, guard) = dispatch::start(&directory.join("events.jsonl"), clock, show)
+        .with_context(|| format!("write in {}", directory.display()))?;
+    let emit: Arc<dyn Emit> = Arc::new(dispatcher.clone());
+    let seen = emit.clone();
+    let interrupt = Interrupt::listen(move |by| seen.emit(Event::Interrupted { by: by.into() }))?;
+    let run = Run {
+        run_id: format!("{:016x}", rand::random::<u64>()),
+        plan,
+        clock,
+        started,
+        directory,
+        dispatcher,
+        stages: Stages { emit, interrupt },
+    };
+    let outcome = run.walk().await;
+    guard.finish().context("write events.jsonl")?;
+    outcome
+}
+
+impl Run {
+    async fn walk(&self) -> anyhow::Result<RunEnd> {
+        let emit = &self.stages.emit;
+        let text = format!(
+            "seed {}, writing {}",
+            self.plan.seed,
+            self.directory.display()
+        );
+        emit.note(None, text);
+        let ready = self.set_up().await?;
+        let history = self.directory.join(HISTORY_FILE);
+        let names = self.node_names();
+        let (recorder, recording) = match Recorder::create(&history, &names, &self.run_id) {
+            Ok(recorder) => recorder,
+            Err(error) => {
+                ready.hold.release().await;
+                return Err(anyhow!(error).context("write history.arrow"));
+            }
+        };
+        self.exercise(&ready, recorder, recording).await;
+        self.collect(&ready).await;
+        for (node, healed) in ready.hold.release().await {
+            if let Err(error) = healed {
+                emit.note(
+                    Some(&node),
+                    format!("not released, its lease will: {error}"),
+                );
+            }
+        }
+        self.conclude().await
+    }
+
+    /// Load with faults, heal, recover, drain. Each failure is recorded as its stage's end.
+    async fn exercise(&self, ready: &Ready, recorder: Recorder, recording: RecorderGuard) {
+        let recorder: Arc<dyn Record> = Arc::new(recorder);
+        let tally = Arc::new(Tally::default());
+        let loaded = self
+            .stages
+            .stage(
+                Stage::Load,
+                self.load_deadline(),
+                Urgency::Go,
+                self.load(ready, recorder.clone(), tally.clone()),
+            )
+            .await;
+        let healed = self
+            .stages
+            .stage(Stage::Heal, HEAL_DEADLINE, Urgency::None, self.heal(ready))
+            .await;
+        if loaded.is_ok() && healed.is_ok() {
+            // What a broken cluster still gives is worth knowing, though it proves nothing.
+            let _told = self.recover(ready).await;
+            let _told = self.drain(ready, recorder, tally).await;
+        }
+        if let Err(error) = recording.finish() {
+            self.stages
+                .emit
+                .note(None, format!("history.arrow: {error}"));
+        }
+    }
+
+    async fn heal(&self, ready: &Ready) -> anyhow::Result<()> {
+        for remark in ready.hold.lift().await? {
+            self.stages.emit.note(None, remark);
+        }
+        Ok(())
+    }
+
+    async fn recover(&self, ready: &Ready) -> Result<(), StageError> {
+        let deadline = self.plan.scenario.recovery_timeout;
+        let work = async {
+            if self.plan.scenario.cluster.partition_handling == PartitionHandling::Ignore {
+                let emit = self.stages.emit.as_ref();
+                ready.broker.end_ignored_partition(emit).await?;
+            }
+            ready.broker.await_whole(deadline).await?;
+            let (views, leader) = ready.broker.views().await;
+            self.stages.emit.emit(Event::ClusterView { views, leader });
+            Ok(())
+        };
+        self.stages
+            .stage(Stage::Recover, deadline + MARGIN, Urgency::Stop, work)
+            .await
+    }
+
+    async fn drain(
+        &self,
+        ready: &Ready,
+        recorder: Arc<dyn Record>,
+        tally: Arc<Tally>,
+    ) -> Result<(), StageError> {
+        let deadline = self.plan.scenario.drain_timeout;
+        let context = DrainContext {
+            endpoints: ready.broker.endpoints(),
+            credentials: ready.broker.credentials().clone(),
+            queue: self.plan.scenario.queue.name.clone(),
+            run_id: self.run_id.clone(),
+            recorder,
+            emit: self.stages.emit.clone(),
+            clock: self.clock,
+            tally,
+            deadline,
+        };
+        let work = async {
+            let proof = drain::run(context, || ready.broker.counts()).await;
+            self.stages.emit.emit(Event::Drained { proof });
+            Ok(())
+        };
+        self.stages
+            .stage(Stage::Drain, deadline + MARGIN, Urgency::Stop, work)
+            .await
+    }
+
+    async fn collect(&self, ready: &Ready) {
+        let nodes = self.directory.join("nodes");
+        let since = self.started.as_second();
+        let work = async {
+            let mut errors = Vec::new();
+            for (_, outcome) in ready.broker.collect(&nodes, since).await {
+                errors.extend(outcome.err().map(|error| error.to_string()));
+            }
+            if errors.is_empty() {
+                Ok(())
+            } else {
+                Err(anyhow!("{}", errors.join("; ")))
+            }
+        };
+        let _told = self
+            .stages
+            .stage(Stage::Collect, COLLECT_DEADLINE, Urgency::Go, work)
+            .await;
+    }
+
+    /// The verdict, and what people and machines read of it.
+    async fn conclude(&self) -> anyhow::Result<RunEnd> {
+        self.dispatcher.sync();
+        let directory = self.directory.clone();
+        let results = self
+            .stages
+            .stage(Stage::Check, CHECK_DEADLINE, Urgency::None, async move {
+                tokio::task::spawn_blocking(move || {
+                    let results = judge(&directory)?;
+                    std::fs::write(directory.join(RESULTS_FILE), to_json(&results)?)?;
+                    anyhow::Ok(results)
+                })
+                .await?
+            })
+            .await?;
+        let _told = self
+            .stages
+            .stage(Stage::Report, REPORT_DEADLINE, Urgency::None, async {
+                report::write(&self.directory, &results)
+            })
+            .await;
+        Ok(RunEnd {
+            directory: self.directory.clone(),
+            results,
+        })
+    }
+}

@@ -41,7 +41,8 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// Runs `work` as the stage, until its deadline or until the user's urgency reaches `yields_to`.
+    /// Runs `work` as the stage, until its deadline or until the user's urgency reaches
+    /// `yields_to`; nobody interrupts a stage that yields to [`Urgency::None`].
     pub async fn stage<T>(
         &self,
         stage: Stage,
@@ -52,7 +53,7 @@ impl Stages {
         self.emit.emit(Event::StageBegan { stage });
         let outcome = tokio::select! {
             biased;
-            () = self.interrupt.at_least(yields_to) => Err(StageError::Interrupted),
+            () = self.interrupt.at_least(yields_to), if yields_to != Urgency::None => Err(StageError::Interrupted),
             ended = tokio::time::timeout(deadline, AssertUnwindSafe(work).catch_unwind()) => match ended {
                 Err(_) => Err(StageError::Deadline(deadline)),
                 Ok(Err(panic)) => Err(StageError::Panicked(panic_text(panic.as_ref()))),

@@ -96,7 +96,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         name: "peers",
-        find: |seen| probed(seen, peers),
+        find: peers,
     },
     Check {
         name: "firewall",
@@ -104,7 +104,11 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         name: "rabbitmq",
-        find: |seen| rabbitmq(seen),
+        find: rabbitmq,
+    },
+    Check {
+        name: "broker",
+        find: |seen| probed(seen, broker),
     },
     Check {
         name: "leftover",
@@ -336,7 +340,10 @@ fn clock(seen: &Seen) -> Finding {
     )
 }
 
-fn peers(probe: &Probe) -> Finding {
+fn peers(seen: &Seen) -> Finding {
+    let Some(probe) = &seen.probe else {
+        return unknown();
+    };
     let mut names: Vec<&str> = probe.attempts.iter().map(|a| a.peer.as_str()).collect();
     names.sort_unstable();
     names.dedup();
@@ -371,15 +378,21 @@ fn peers(probe: &Probe) -> Finding {
             whole += 1;
             continue;
         };
+        // A peer that is down falls short itself; this host may still be in order.
+        let severity = if seen.down.iter().any(|down| down == name) {
+            Severity::Limits
+        } else {
+            Severity::Needed
+        };
         found.push(Shortfall {
-            severity: Severity::Needed,
+            severity,
             what,
             remedy: remedy.to_owned(),
         });
     }
     let cell = Cell {
         text: format!("{whole} of {}", names.len()),
-        mark: found.first().map(|shortfall| shortfall.severity),
+        mark: found.iter().map(|shortfall| shortfall.severity).max(),
     };
     (cell, found)
 }
@@ -413,31 +426,40 @@ fn foreign_rules(probe: &Probe) -> Finding {
     )
 }
 
+/// The version of the installed broker without the packager's additions.
+fn version(probe: &Probe) -> Option<&str> {
+    match (probe.get("rabbitmq"), probe.get("rabbitmqctl")) {
+        (Some(version), _) => version.split(['-', '+', '~']).next(),
+        (None, Some(_)) => Some("unpackaged"),
+        (None, None) => None,
+    }
+}
+
 fn rabbitmq(seen: &Seen) -> Finding {
     let Some(probe) = &seen.probe else {
         return unknown();
     };
-    let version = match (probe.get("rabbitmq"), probe.get("rabbitmqctl")) {
-        (Some(version), _) => version.split(['-', '+', '~']).next().unwrap_or(version),
-        (None, Some(_)) => "unpackaged",
-        (None, None) => return fine("none"),
-    };
-    let state = match (probe.get("unit"), probe.cluster_size()) {
-        (Some("active"), Some(1)) => "up, alone".to_owned(),
-        (Some("active"), Some(nodes)) => format!("up, {nodes} nodes"),
-        (Some("active"), None) => "up".to_owned(),
-        (unit, _) => unit.unwrap_or("down").to_owned(),
-    };
-    let text = format!("{version} {}", state.split(',').next().unwrap_or_default());
-    if seen.disposable {
-        return fine(text);
+    match version(probe) {
+        None => fine("none"),
+        Some(version) if seen.disposable => fine(version),
+        Some(version) => short(
+            version,
+            Severity::Limits,
+            format!("RabbitMQ {version} is here already, and its data must not be wiped"),
+            "set `jtest_disposable: true` for this host if it may be, or test the cluster as it is with `source: existing`",
+        ),
     }
-    short(
-        text,
-        Severity::Limits,
-        format!("RabbitMQ {version} is here already ({state}), and its data must not be wiped"),
-        "set `jtest_disposable: true` for this host if it may be, or test the cluster as it is with `source: existing`",
-    )
+}
+
+/// Whether the broker runs, and among how many.
+fn broker(probe: &Probe) -> Finding {
+    match (version(probe), probe.get("unit"), probe.cluster_size()) {
+        (None, _, _) => unknown(),
+        (Some(_), Some("active"), Some(1)) => fine("alone"),
+        (Some(_), Some("active"), Some(nodes)) => fine(format!("of {nodes} nodes")),
+        (Some(_), Some("active"), None) => fine("no answer"),
+        (Some(_), unit, _) => fine(unit.unwrap_or("unknown")),
+    }
 }
 
 fn leftover(probe: &Probe) -> Finding {
@@ -458,6 +480,14 @@ fn leftover(probe: &Probe) -> Finding {
             Severity::Needed,
             format!("in the hands of another jtest: {holder}"),
             "wait for its end; if it is dead, the host undoes everything by itself within the lease, or `jtest heal` does at once",
+        );
+    }
+    if found.is_empty() && probe.get("deployed").is_some() {
+        return short(
+            "deployed",
+            Severity::Limits,
+            "jtest has deployed here: its names are in /etc/hosts",
+            "`jtest teardown` undoes it; another run goes on from it",
         );
     }
     if found.is_empty() {

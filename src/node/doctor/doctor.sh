@@ -73,7 +73,7 @@ fi
 if has systemctl; then
   say units "$(systemctl list-units --all --plain --no-legend 'jtest*' 2>/dev/null | awk '{ print $1 }' | tr '\n' ' ')"
 fi
-say hosts-block "$(grep -c -i jtest /etc/hosts | cat)"
+if grep -q '^# jtest begin' /etc/hosts; then say deployed yes; fi
 
 reach() {
   if said=$(timeout 3 bash -c 'exec 3<>"/dev/tcp/$1/$2"' reach "$2" "$3" 2>&1); then

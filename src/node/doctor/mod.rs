@@ -100,6 +100,8 @@ struct Seen {
     probe: Option<Probe>,
     clock: Clock,
     disposable: bool,
+    /// Nodes that the control node does not reach either.
+    down: Vec<String>,
 }
 
 /// Examines all hosts in parallel; the answers are in the order of `nodes`.
@@ -109,7 +111,7 @@ pub async fn examine_all(nodes: &[Node], options: &ConnectOptions) -> Vec<Checku
         .iter()
         .zip(connected)
         .map(|(node, (_, host))| async move {
-            let seen = match host {
+            match host {
                 Ok(host) => {
                     let seen = examine(&host, node, nodes).await;
                     host.close().await;
@@ -120,19 +122,30 @@ pub async fn examine_all(nodes: &[Node], options: &ConnectOptions) -> Vec<Checku
                     probe: None,
                     clock: Clock::Unknown,
                     disposable: node.disposable,
+                    down: Vec::new(),
                 },
-            };
-            judge(&node.name, &seen)
+            }
         });
-    join_all(examined).await
+    let mut seen = join_all(examined).await;
+    let down: Vec<String> = nodes
+        .iter()
+        .zip(&seen)
+        .filter(|(_, seen)| matches!(seen.access, Access::Unreachable(_)))
+        .map(|(node, _)| node.name.0.clone())
+        .collect();
+    for seen in &mut seen {
+        seen.down.clone_from(&down);
+    }
+    let judged = nodes.iter().zip(&seen);
+    judged.map(|(node, seen)| judge(&node.name, seen)).collect()
 }
 
 /// A host to which there is a connection.
 async fn examine(host: &Host, node: &Node, nodes: &[Node]) -> Seen {
     let script = script(node, nodes);
-    let (as_root, clock) =
-        futures_util::future::join(host.run(&script), clock_offset::measure(host)).await;
-    let (access, output) = match as_root {
+    // Before the host is given work that would delay its answers.
+    let clock = clock_offset::measure(host).await;
+    let (access, output) = match host.run(&script).await {
         Ok(output) => (Access::Root, Some(output)),
         Err(error) => {
             let reason = reason(error);
@@ -148,6 +161,7 @@ async fn examine(host: &Host, node: &Node, nodes: &[Node]) -> Seen {
             Ok(None) | Err(_) => Clock::Unknown,
         },
         disposable: node.disposable,
+        down: Vec::new(),
     }
 }
 

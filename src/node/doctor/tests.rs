@@ -28,7 +28,6 @@ memory-kib=4194304
 memory-available-kib=3145728
 rabbitmq=
 units=
-hosts-block=0
 peer=n2 22 open
 peer=n2 4369 refused
 peer=n2 5672 refused
@@ -48,6 +47,7 @@ fn seen(text: &str) -> Seen {
             error_us: 300,
         }),
         disposable: false,
+        down: Vec::new(),
     }
 }
 
@@ -105,6 +105,7 @@ fn a_fresh_host_is_in_order() {
         peers: 2 of 2
         firewall: empty
         rabbitmq: none
+        broker: -
         leftover: none
         "#);
 }
@@ -195,6 +196,13 @@ fn each_shortfall_is_seen_and_weighed() {
             "chains",
         ),
         (
+            &[("deployed", "yes")],
+            "leftover",
+            "deployed",
+            Limits,
+            "jtest teardown",
+        ),
+        (
             &[("units", "jtest-lease.timer")],
             "leftover",
             "yes",
@@ -215,7 +223,7 @@ fn each_shortfall_is_seen_and_weighed() {
                 ("unit", "inactive"),
             ],
             "rabbitmq",
-            "3.10.8 inactive",
+            "3.10.8",
             Limits,
             "jtest_disposable",
         ),
@@ -251,8 +259,13 @@ fn a_running_cluster_is_told() {
         ("cluster", status),
     ]);
     let checkup = judged(&seen);
-    assert_eq!(cell(&checkup, "rabbitmq"), "4.0.5 up");
-    assert!(checkup.shortfalls[0].what.contains("up, 3 nodes"));
+    assert_eq!(cell(&checkup, "rabbitmq"), "4.0.5");
+    assert_eq!(cell(&checkup, "broker"), "of 3 nodes");
+    assert!(
+        checkup.shortfalls[0]
+            .what
+            .contains("RabbitMQ 4.0.5 is here already")
+    );
     seen.disposable = true;
     assert_eq!(judged(&seen).shortfalls, []);
 }
@@ -286,6 +299,12 @@ fn peers_that_do_not_answer() {
         .collect();
     let checkup = judged(&seen(&cut));
     assert!(checkup.shortfalls[0].what.contains("peer n2 on any port"));
+    assert!(!checkup.is_in_order());
+    let of_one_that_is_down = Seen {
+        down: vec!["n2".to_owned()],
+        ..seen(&cut)
+    };
+    assert!(judged(&of_one_that_is_down).is_in_order());
 }
 
 #[test]
@@ -314,6 +333,7 @@ fn access_ends_where_it_ends() {
             probe: None,
             clock: Clock::Unknown,
             disposable: true,
+            down: Vec::new(),
         });
         assert!(!checkup.is_in_order());
         assert_eq!(checkup.shortfalls.len(), 1);

@@ -1,0 +1,27 @@
+//! `jtest check`: judges a run directory again, without a network.
+
+use std::path::PathBuf;
+
+use super::input::UsageError;
+use super::{Outcome, print};
+use crate::check::judge::{RESULTS_FILE, judge, to_json};
+use crate::report;
+use crate::report::terminal;
+
+/// What was typed after `jtest check`.
+#[derive(Debug, clap::Args)]
+pub struct CheckArgs {
+    /// What a run left: `runs/latest`, or `runs/SCENARIO/TIME`
+    run_dir: PathBuf,
+}
+
+impl CheckArgs {
+    pub(super) fn run(self) -> anyhow::Result<Outcome> {
+        let directory = &self.run_dir;
+        let results = judge(directory).map_err(|error| UsageError(error.to_string()))?;
+        std::fs::write(directory.join(RESULTS_FILE), to_json(&results)?)?;
+        report::write(directory, &results)?;
+        print(&terminal::text(&results))?;
+        Ok(Outcome::Judged(results.verdict))
+    }
+}

@@ -1,0 +1,61 @@
+//! `junit.xml`: a case for each checker and each fault, as CI systems read it.
+//!
+//! Unknown is an error rather than a failure: nothing is proven broken, and nothing passed.
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use crate::check::Verdict;
+use crate::check::results::{FaultCoverage, Results};
+
+/// The file.
+pub fn text(results: &Results) -> Result<String, quick_junit::SerializeError> {
+    let mut suite = TestSuite::new(format!("jtest.{}", results.scenario));
+    suite.add_test_case(case(
+        "total-queue",
+        results.total_queue.verdict,
+        &results.total_queue.summary,
+    ));
+    suite.add_test_case(case(
+        "coverage",
+        results.coverage.verdict,
+        &results.coverage.summary,
+    ));
+    suite.add_test_case(case(
+        "evidence",
+        results.evidence.verdict,
+        &results.evidence.summary,
+    ));
+    for fault in &results.coverage.data.faults {
+        suite.add_test_case(fault_case(fault));
+    }
+    let mut report = Report::new("jtest");
+    report.add_test_suite(suite);
+    report.to_string()
+}
+
+fn case(name: &str, verdict: Verdict, summary: &str) -> TestCase {
+    let status = match verdict {
+        Verdict::Valid => TestCaseStatus::success(),
+        Verdict::Invalid => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Verdict::Unknown => TestCaseStatus::non_success(NonSuccessKind::Error),
+    };
+    let mut case = TestCase::new(name, status);
+    case.status.set_message(summary);
+    case
+}
+
+fn fault_case(fault: &FaultCoverage) -> TestCase {
+    let verdict = if fault.proven && fault.heal_proven {
+        Verdict::Valid
+    } else {
+        Verdict::Unknown
+    };
+    let description = fault.description.as_deref().unwrap_or("never asked for");
+    let name = format!("fault-{} {description}", fault.fault.0);
+    let said = fault.evidence.iter().chain(&fault.errors);
+    case(
+        &name,
+        verdict,
+        &said.cloned().collect::<Vec<_>>().join("; "),
+    )
+}

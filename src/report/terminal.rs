@@ -1,0 +1,219 @@
+//! The summary at the end of a run, for a terminal of 80 columns.
+
+use std::fmt::{self, Write};
+
+use crate::check::Verdict;
+use crate::check::results::{FaultCoverage, LossGroup, LostValue, Results, TotalQueue, Window};
+use crate::diagnostic::visible;
+use crate::history::operation::Nanos;
+
+/// Groups of losses shown; `results.json` has all.
+const GROUPS_MAX: usize = 12;
+
+/// The summary.
+pub fn text(results: &Results) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = summary(&mut text, results);
+    text
+}
+
+fn summary(out: &mut String, results: &Results) -> fmt::Result {
+    let queue = &results.total_queue.data;
+    producers(out, queue)?;
+    totals(out, queue)?;
+    faults(out, &results.coverage.data.faults)?;
+    losses(out, queue)?;
+    let evidence = &results.evidence.data;
+    if evidence.drain_complete {
+        writeln!(
+            out,
+            "Drain proven complete: {}",
+            visible(&evidence.drain_evidence.join("; "))
+        )?;
+    }
+    writeln!(
+        out,
+        "\n{}: {}",
+        word(results.verdict).to_uppercase(),
+        visible(&verdict_text(results))
+    )
+}
+
+/// The verdict as one word.
+pub fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Valid => "valid",
+        Verdict::Invalid => "invalid",
+        Verdict::Unknown => "unknown",
+    }
+}
+
+/// The verdict as a sentence.
+pub fn verdict_text(results: &Results) -> String {
+    match results.verdict {
+        Verdict::Valid => format!(
+            "{}; {}",
+            results.total_queue.summary, results.coverage.summary
+        ),
+        Verdict::Invalid | Verdict::Unknown => results.reasons.join("; "),
+    }
+}
+
+fn producers(out: &mut String, queue: &TotalQueue) -> fmt::Result {
+    writeln!(
+        out,
+        "{:<10}{:<8}{:>9}{:>9}{:>7}{:>7}{:>11}{:>10}{:>9}",
+        "producer", "node", "attempts", "ok", "fail", "info", "confirmed", "received", "missing"
+    )?;
+    for producer in &queue.producers {
+        let node = producer.node.as_ref().map_or("", |node| &node.0);
+        writeln!(
+            out,
+            "{:<10}{:<8}{:>9}{:>9}{:>7}{:>7}{:>11}{:>10}{:>9}",
+            producer.producer,
+            node,
+            producer.counts.attempts,
+            producer.counts.ok,
+            producer.counts.fail,
+            producer.counts.info,
+            producer.confirmed,
+            producer.received,
+            producer.confirmed_not_received
+        )?;
+    }
+    writeln!(out)
+}
+
+fn totals(out: &mut String, queue: &TotalQueue) -> fmt::Result {
+    let lost = queue
+        .lost
+        .map_or_else(|| "not known".to_owned(), |lost| lost.to_string());
+    let lines = [
+        (
+            "confirmed",
+            queue.confirmed.to_string(),
+            "values with a confirm",
+        ),
+        (
+            "received",
+            queue.received.to_string(),
+            "values received at least once",
+        ),
+        (
+            "duplicates",
+            queue.duplicates.to_string(),
+            "receipts beyond a value's first",
+        ),
+        (
+            "recovered",
+            queue.recovered.to_string(),
+            "outcome unknown, but received",
+        ),
+        (
+            "nacked",
+            queue.nacked_received.to_string(),
+            "refused by the broker, but received",
+        ),
+        (
+            "unexpected",
+            queue.unexpected.to_string(),
+            "received, though no queue took them",
+        ),
+        (
+            "foreign",
+            queue.foreign.to_string(),
+            "damaged, or of another origin",
+        ),
+        ("LOST", lost, "confirmed, and never received"),
+    ];
+    for (name, count, meaning) in lines {
+        writeln!(out, "{name:<12}{count:>12}  {meaning}")?;
+    }
+    if let Some(lost @ 1..) = queue.lost {
+        let share = 100.0 * lost as f64 / queue.confirmed.max(1) as f64;
+        writeln!(out, "{:<12}{share:>11.1}%  of the confirmed", "")?;
+    }
+    writeln!(out)
+}
+
+fn faults(out: &mut String, faults: &[FaultCoverage]) -> fmt::Result {
+    for fault in faults {
+        let description = fault.description.as_deref().unwrap_or("never asked for");
+        write!(out, "Fault {}: {}", fault.fault.0, visible(description))?;
+        if let Some(from) = fault.injected_first_ns {
+            write!(out, ", from {}", seconds(from))?;
+        }
+        if let Some(until) = fault.healed_ns {
+            write!(out, " to {}", seconds(until))?;
+        }
+        if let Some(spread) = fault.spread_us {
+            write!(out, ", spread {:.1} ms", spread as f64 / 1e3)?;
+        }
+        writeln!(out)?;
+        let proof = match (fault.proven, fault.heal_proven) {
+            (true, true) => "proven, and proven undone",
+            (true, false) => "proven, NOT proven undone",
+            (false, _) => "NOT PROVEN",
+        };
+        let evidence = fault.evidence.first().map_or("", |first| first);
+        writeln!(out, "  {proof}: {}", visible(evidence))?;
+        for error in &fault.errors {
+            writeln!(out, "  {}", visible(error))?;
+        }
+    }
+    writeln!(out)
+}
+
+fn losses(out: &mut String, queue: &TotalQueue) -> fmt::Result {
+    for group in queue.losses.iter().take(GROUPS_MAX) {
+        writeln!(out, "{}", loss(group))?;
+    }
+    if queue.losses.len() > GROUPS_MAX {
+        let more = queue.losses.len() - GROUPS_MAX;
+        writeln!(out, "... and {more} groups more in results.json")?;
+    }
+    if let Some(first) = queue.lost_values.first() {
+        writeln!(out, "First lost: {}", value(first))?;
+    }
+    if let Some(last) = &queue.last_lost {
+        writeln!(out, "Last lost:  {}\n", value(last))?;
+    }
+    Ok(())
+}
+
+/// A group of losses in words.
+pub fn loss(group: &LossGroup) -> String {
+    format!(
+        "{} lost, confirmed by {} {} (from {} to {})",
+        group.count,
+        group.node,
+        window(group.window),
+        seconds(group.first_confirmed_ns),
+        seconds(group.last_confirmed_ns)
+    )
+}
+
+fn value(lost: &LostValue) -> String {
+    format!(
+        "message {} of producer {}, confirmed by {} at {} {}",
+        lost.value.sequence,
+        lost.value.producer,
+        lost.node,
+        seconds(lost.confirmed_ns),
+        window(lost.window)
+    )
+}
+
+fn window(window: Window) -> String {
+    match window {
+        Window::Before => "before the first fault".to_owned(),
+        Window::During(fault) => format!("during fault {}", fault.0),
+        Window::After(fault) => format!("after fault {}", fault.0),
+    }
+}
+
+/// A moment of the run.
+pub fn seconds(time: Nanos) -> String {
+    format!("{:.1} s", time as f64 / 1e9)
+}

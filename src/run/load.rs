@@ -1,0 +1,184 @@
+//! The load with its faults: producers on one side, the nemesis on the other.
+//!
+//! What goes wrong in here is an error of the stage and nothing more: the stages after it
+//! (heal, recover, drain, collect) come all the same. Dropped in the middle, it leaves no
+//! task behind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::event::Event;
+use crate::history::operation::Nanos;
+use crate::nemesis::{self, NemesisContext, NemesisEnd, NemesisOutcome};
+use crate::rabbitmq::{Broker, PEER_PORT};
+use crate::scenario::Amount;
+use crate::workload::queue::{self, LoadContext, LoadSummary};
+use crate::workload::{Record, Tally};
+
+use super::Run;
+use super::interrupt::Urgency;
+use super::setup::Ready;
+
+/// A load that lasts as long as the schedule goes on for this long after its last heal.
+const TAIL: Duration = Duration::from_secs(10);
+
+/// How often the cluster is asked for its view of itself; an answer costs each node most
+/// of a second of processor time.
+const VIEW_EVERY: Duration = Duration::from_secs(15);
+
+/// For a fault to be undone before the lease is left to do it.
+const HEAL_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long faults and producers may take to end once they were told to, beyond the
+/// confirm deadline that producers wait for.
+const END_GRACE: Duration = Duration::from_secs(90);
+
+/// Nobody knows how long a closed loop takes for its messages.
+const LOAD_MAX: Duration = Duration::from_secs(24 * 3600);
+
+impl Run {
+    /// Until producers and faults are done, the user stops them, or the hold on the hosts is lost.
+    pub(super) async fn load(
+        &self,
+        ready: &Ready,
+        recorder: Arc<dyn Record>,
+        tally: Arc<Tally>,
+    ) -> anyhow::Result<()> {
+        let (stop, stopped) = watch::channel(false);
+        let zero = self.clock.now();
+        let faults = self.faults(ready, zero, &stop);
+        let clients = queue::run(self.load_context(ready, recorder, tally, stopped));
+        tokio::select! {
+            (faults, clients) = async { tokio::join!(faults, clients) } => self.outcome(&faults, &clients),
+            error = self.stopped_early(ready, &stop) => Err(error),
+            () = self.watch_views(&ready.broker) => Ok(()),
+        }
+    }
+
+    /// How long the load may take in all.
+    pub(super) fn load_deadline(&self) -> Duration {
+        let workload = &self.plan.scenario.workload;
+        let clients = match (workload.amount, workload.rate) {
+            (Amount::Schedule, _) => Duration::ZERO,
+            (Amount::Duration(duration), _) => duration,
+            // Resends and cuts may cost several times the time that the rate alone takes.
+            (Amount::Messages(count), Some(rate)) => {
+                Duration::try_from_secs_f64(count as f64 / rate * 4.0).unwrap_or(LOAD_MAX)
+            }
+            (Amount::Messages(_), None) => LOAD_MAX,
+        };
+        let faults = self.plan.scenario.schedule_ends_at() + TAIL;
+        // Looking up a leader and proving a fault delay the faults that come after it.
+        faults.max(clients) * 2 + workload.confirm_timeout + END_GRACE
+    }
+
+    async fn faults(
+        &self,
+        ready: &Ready,
+        zero: Nanos,
+        stop: &watch::Sender<bool>,
+    ) -> NemesisOutcome {
+        let context = self.nemesis_context(ready, zero, stop.subscribe());
+        let outcome = nemesis::run(&self.plan.schedule, context).await;
+        if self.plan.scenario.workload.amount == Amount::Schedule {
+            let mut stopped = stop.subscribe();
+            tokio::select! {
+                () = sleep(TAIL) => {}
+                _ = stopped.wait_for(|stopped| *stopped) => {}
+            }
+            stop.send_replace(true);
+        }
+        outcome
+    }
+
+    fn nemesis_context<'a>(
+        &self,
+        ready: &'a Ready,
+        load_zero: Nanos,
+        cancel: watch::Receiver<bool>,
+    ) -> NemesisContext<'a> {
+        let broker = ready.broker.clone();
+        NemesisContext {
+            hold: &ready.hold,
+            clock: self.clock,
+            load_zero,
+            offsets: ready.offsets.clone(),
+            peer_port: PEER_PORT,
+            heal_deadline: HEAL_DEADLINE,
+            emit: self.stages.emit.clone(),
+            leader: Arc::new(move || {
+                let broker = broker.clone();
+                Box::pin(async move { broker.leader().await })
+            }),
+            cancel,
+        }
+    }
+
+    fn load_context(
+        &self,
+        ready: &Ready,
+        recorder: Arc<dyn Record>,
+        tally: Arc<Tally>,
+        stop: watch::Receiver<bool>,
+    ) -> LoadContext {
+        LoadContext {
+            endpoints: ready.broker.endpoints(),
+            credentials: ready.broker.credentials().clone(),
+            queue: self.plan.scenario.queue.clone(),
+            workload: self.plan.scenario.workload.clone(),
+            run_id: self.run_id.clone(),
+            recorder,
+            emit: self.stages.emit.clone(),
+            clock: self.clock,
+            tally,
+            stop,
+        }
+    }
+
+    fn outcome(&self, faults: &NemesisOutcome, clients: &LoadSummary) -> anyhow::Result<()> {
+        for producer in &clients.producers {
+            if let Some(reason) = &producer.gave_up {
+                let text = format!("its producer gave up: {reason}");
+                self.stages.emit.note(Some(&producer.node), text);
+            }
+        }
+        if !clients.errors.is_empty() {
+            bail!("{}", clients.errors.join("; "));
+        }
+        match &faults.end {
+            NemesisEnd::Completed => Ok(()),
+            NemesisEnd::Cancelled => bail!("interrupted"),
+            NemesisEnd::HoldLost(lost) => bail!("{lost}"),
+            NemesisEnd::NotHealed(error) => bail!("a fault was not healed: {error}"),
+        }
+    }
+
+    /// Tells producers and faults to end when that is wanted; returns only if they do not.
+    async fn stopped_early(&self, ready: &Ready, stop: &watch::Sender<bool>) -> anyhow::Error {
+        let mut lost = ready.hold.lost();
+        tokio::select! {
+            () = self.stages.interrupt.at_least(Urgency::Stop) => {}
+            _ = lost.wait_for(Option::is_some) => {}
+        }
+        stop.send_replace(true);
+        let grace = self.plan.scenario.workload.confirm_timeout + END_GRACE;
+        sleep(grace).await;
+        anyhow!(
+            "producers and faults did not end within {} s",
+            grace.as_secs()
+        )
+    }
+
+    /// Tells the cluster's view of itself, for as long as it is asked to.
+    async fn watch_views(&self, broker: &Broker) {
+        loop {
+            let (views, leader) = broker.views().await;
+            self.stages.emit.emit(Event::ClusterView { views, leader });
+            sleep(VIEW_EVERY).await;
+        }
+    }
+}

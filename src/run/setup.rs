@@ -1,0 +1,289 @@
+//! The stages before the load: connect, preflight, deploy.
+//!
+//! Nothing has been injected yet, so an error here ends the run; what was taken (the hold
+//! on the hosts) is given back first, and the logs of a failed deployment are brought home.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use futures_util::future::join_all;
+
+use crate::event::Stage;
+use crate::fault::hold::{Hold, HoldError, Holder};
+use crate::fault::{self, Target};
+use crate::inventory::{Node, NodeName};
+use crate::manifest::{FORMAT_VERSION, Manifest, ManifestNode, NodeFacts};
+use crate::node::clock_offset::ClockOffset;
+use crate::node::facts;
+use crate::rabbitmq::deploy::DeployError;
+use crate::rabbitmq::{Broker, Member, collect};
+use crate::remote::{self, Host};
+
+use super::interrupt::Urgency;
+use super::{Refusal, Run};
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(180);
+const PREFLIGHT_DEADLINE: Duration = Duration::from_secs(60);
+const COLLECT_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Hosts that are held, known and run a whole cluster.
+pub struct Ready {
+    /// The hold on the hosts, with its lease.
+    pub hold: Hold,
+    /// The hosts' clocks against ours, where known.
+    pub offsets: BTreeMap<NodeName, ClockOffset>,
+    /// The cluster.
+    pub broker: Broker,
+}
+
+struct Held {
+    hosts: Vec<Host>,
+    hold: Hold,
+}
+
+impl Run {
+    /// From nothing to a cluster that is proven ready, and `run.json`.
+    pub(super) async fn set_up(&self) -> anyhow::Result<Ready> {
+        let held = self
+            .stages
+            .stage(
+                Stage::Connect,
+                CONNECT_DEADLINE,
+                Urgency::Stop,
+                self.connect(),
+            )
+            .await
+            .map_err(usage)?;
+        match self.prepare(&held.hosts).await {
+            Ok((offsets, broker)) => Ok(Ready {
+                hold: held.hold,
+                offsets,
+                broker,
+            }),
+            Err(error) => {
+                held.hold.release().await;
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn node_names(&self) -> Vec<NodeName> {
+        let nodes = &self.plan.inventory.nodes;
+        nodes.iter().map(|node| node.name.clone()).collect()
+    }
+
+    async fn connect(&self) -> anyhow::Result<Held> {
+        let hosts = connect_all(&self.plan.inventory.nodes, &self.plan.connect).await?;
+        let (targets, control) = addresses(&self.plan.inventory.nodes, &hosts).await?;
+        let holder = Holder {
+            run_id: self.run_id.clone(),
+            who: who(),
+            pid: std::process::id(),
+            command: self.plan.command.join(" "),
+            since: self.started.to_string(),
+        };
+        let emit = self.stages.emit.clone();
+        let lease = self.plan.lease;
+        let hold = Hold::acquire(Arc::new(targets), holder, lease, control, emit).await?;
+        Ok(Held { hosts, hold })
+    }
+
+    async fn prepare(
+        &self,
+        hosts: &[Host],
+    ) -> anyhow::Result<(BTreeMap<NodeName, ClockOffset>, Broker)> {
+        let facts = self
+            .stages
+            .stage(
+                Stage::Preflight,
+                PREFLIGHT_DEADLINE,
+                Urgency::Stop,
+                self.preflight(hosts),
+            )
+            .await
+            .map_err(usage)?;
+        let deadline = self.plan.scenario.cluster.deploy_timeout;
+        let members = members(&self.plan.inventory.nodes, hosts);
+        let deploy = self.deploy(members);
+        let broker = self
+            .stages
+            .stage(Stage::Deploy, deadline, Urgency::Stop, deploy)
+            .await
+            .map_err(usage)?;
+        let facts = if facts.iter().any(|facts| facts.rabbitmq.is_none()) {
+            // The package has come only now.
+            self.preflight(hosts).await?
+        } else {
+            facts
+        };
+        let offsets = offsets(&self.node_names(), &facts);
+        self.manifest(facts)
+            .write(&self.directory)
+            .context("write run.json")?;
+        Ok((offsets, broker))
+    }
+
+    /// What every host is; refuses hosts on which the faults cannot be injected.
+    async fn preflight(&self, hosts: &[Host]) -> anyhow::Result<Vec<NodeFacts>> {
+        let mut all = Vec::new();
+        for facts in join_all(hosts.iter().map(facts::gather)).await {
+            all.push(facts?);
+        }
+        let lacking: Vec<&str> = self
+            .plan
+            .inventory
+            .nodes
+            .iter()
+            .zip(&all)
+            .filter(|(_, facts)| facts.iptables == "missing")
+            .map(|(node, _)| node.name.0.as_str())
+            .collect();
+        if !lacking.is_empty() && !self.plan.schedule.is_empty() {
+            bail!(Refusal(format!(
+                "{}: iptables is missing, which partitions need; install it there: apt-get install iptables",
+                lacking.join(" ")
+            )));
+        }
+        Ok(all)
+    }
+
+    async fn deploy(&self, members: Vec<Member>) -> anyhow::Result<Broker> {
+        let scenario = &self.plan.scenario;
+        let emit = self.stages.emit.as_ref();
+        let deployed = Broker::deploy(members.clone(), scenario, emit).await;
+        match deployed {
+            Ok(broker) => Ok(broker),
+            Err(DeployError::Refused(reason)) => bail!(Refusal(reason)),
+            Err(error) => {
+                let home = self.directory.join("nodes");
+                let since = self.started.as_second();
+                let collecting = collect::collect(&members, "/", &scenario.queue, &home, since);
+                let _late = tokio::time::timeout(COLLECT_DEADLINE, collecting).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    fn manifest(&self, facts: Vec<NodeFacts>) -> Manifest {
+        let nodes = self.plan.inventory.nodes.iter().zip(facts);
+        Manifest {
+            format_version: FORMAT_VERSION,
+            jtest_version: env!("CARGO_PKG_VERSION").to_owned(),
+            run_id: self.run_id.clone(),
+            started: self.started.to_string(),
+            command: self.plan.command.clone(),
+            seed: self.plan.seed,
+            scenario: self.plan.scenario.clone(),
+            nodes: nodes
+                .map(|(node, facts)| ManifestNode {
+                    name: node.name.clone(),
+                    address: node.address.clone(),
+                    peer_address: node.peer_address().to_owned(),
+                    facts: Some(facts),
+                })
+                .collect(),
+            schedule: self.plan.schedule.clone(),
+        }
+    }
+}
+
+/// Connects to all hosts or to none.
+pub async fn connect_all(
+    nodes: &[Node],
+    options: &remote::ConnectOptions,
+) -> anyhow::Result<Vec<Host>> {
+    let mut hosts = Vec::new();
+    let mut errors = Vec::new();
+    for (_, outcome) in remote::connect_all(nodes, options).await {
+        match outcome {
+            Ok(host) => hosts.push(host),
+            Err(error) => errors.push(error.to_string()),
+        }
+    }
+    if !errors.is_empty() {
+        bail!(
+            "{} of {} hosts cannot be used:\n  {}\n`jtest doctor` checks them one by one",
+            errors.len(),
+            nodes.len(),
+            errors.join("\n  ")
+        );
+    }
+    Ok(hosts)
+}
+
+/// Every node as a cluster's member.
+pub fn members(nodes: &[Node], hosts: &[Host]) -> Vec<Member> {
+    nodes
+        .iter()
+        .zip(hosts)
+        .map(|(node, host)| Member {
+            name: node.name.clone(),
+            host: host.clone(),
+            address: node.address.clone(),
+            peer_address: node.peer_address().to_owned(),
+            is_disposable: node.disposable,
+        })
+        .collect()
+}
+
+/// Every node as a target of faults; and every address under which the hosts may see us.
+async fn addresses(nodes: &[Node], hosts: &[Host]) -> anyhow::Result<(Vec<Target>, Vec<IpAddr>)> {
+    let asked = join_all(
+        nodes
+            .iter()
+            .zip(hosts)
+            .map(|(node, host)| fault::addresses(host, node.peer_address())),
+    )
+    .await;
+    let mut targets = Vec::new();
+    let mut control = Vec::new();
+    for ((node, host), addresses) in nodes.iter().zip(hosts).zip(asked) {
+        let addresses = addresses?;
+        let towards = addresses.own.iter().copied();
+        control.extend(towards.filter_map(fault::local_address_towards));
+        control.extend(addresses.control);
+        targets.push(Target {
+            name: node.name.clone(),
+            host: host.clone(),
+            addresses: addresses.own,
+        });
+    }
+    control.sort_unstable();
+    control.dedup();
+    Ok((targets, control))
+}
+
+fn offsets(names: &[NodeName], facts: &[NodeFacts]) -> BTreeMap<NodeName, ClockOffset> {
+    names
+        .iter()
+        .zip(facts)
+        .filter_map(|(name, facts)| {
+            let offset = ClockOffset {
+                offset_us: facts.clock_offset_us?,
+                error_us: facts.clock_error_us?,
+            };
+            Some((name.clone(), offset))
+        })
+        .collect()
+}
+
+/// `user@host`, for those who find the hosts held.
+fn who() -> String {
+    let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}@{}", user.as_deref().unwrap_or("root"), host.trim())
+}
+
+/// Hosts that another jtest holds are the user's choice of a bad moment, not a crash.
+fn usage(error: super::StageError) -> anyhow::Error {
+    match error {
+        super::StageError::Failed(error) => match error.downcast_ref::<HoldError>() {
+            Some(HoldError::HeldBy { .. }) => Refusal(error.to_string()).into(),
+            _ => error,
+        },
+        other => other.into(),
+    }
+}
