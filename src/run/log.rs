@@ -8,7 +8,7 @@ use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
 /// What is traced where `RUST_LOG` does not say.
-const DEFAULT_FILTER: &str = "info,jtest=debug";
+const DEFAULT_FILTER: &str = "info,jtest=debug,lapin=off";
 
 /// Begins the log of this process, which has one run.
 pub fn begin(directory: &Path) -> anyhow::Result<()> {
