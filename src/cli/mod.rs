@@ -14,12 +14,13 @@ mod scenario;
 mod scenarios;
 mod target;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use self::input::UsageError;
 use crate::check::Verdict;
@@ -31,15 +32,12 @@ use crate::run::Refusal;
 #[command(
     name = "jtest",
     version,
-    args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true,
+    override_usage = "jtest --inventory <FILE> [OPTIONS OF run]\n       jtest <COMMAND>",
     after_help = "Exit codes: 0 valid or done, 1 invalid or not in order, 2 unknown, 254 bad usage or input, 255 crashed."
 )]
 struct Arguments {
     #[command(subcommand)]
-    verb: Option<Verb>,
-    #[command(flatten)]
-    run: Option<run::RunArgs>,
+    verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,19 +81,19 @@ impl From<Outcome> for ExitCode {
 
 /// Runs what was typed and maps its end to the exit code.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let arguments = with_verb(std::env::args_os().collect());
+    let verb = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments.verb,
         Err(error) => return not_parsed(&error),
     };
-    let ended = match (arguments.verb, arguments.run) {
-        (Some(Verb::Run(arguments)), _) | (None, Some(arguments)) => arguments.run(),
-        (Some(Verb::Doctor(arguments)), _) => arguments.run(),
-        (Some(Verb::Deploy(arguments)), _) => arguments.run(),
-        (Some(Verb::Teardown(arguments)), _) => arguments.run(),
-        (Some(Verb::Heal(arguments)), _) => arguments.run(),
-        (Some(Verb::Check(arguments)), _) => arguments.run(),
-        (Some(Verb::Scenarios(arguments)), _) => arguments.run(),
-        (None, None) => return not_parsed(&nothing_typed()),
+    let ended = match verb {
+        Verb::Run(arguments) => arguments.run(),
+        Verb::Doctor(arguments) => arguments.run(),
+        Verb::Deploy(arguments) => arguments.run(),
+        Verb::Teardown(arguments) => arguments.run(),
+        Verb::Heal(arguments) => arguments.run(),
+        Verb::Check(arguments) => arguments.run(),
+        Verb::Scenarios(arguments) => arguments.run(),
     };
     match ended {
         Ok(outcome) => outcome.into(),
@@ -107,11 +105,15 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn nothing_typed() -> clap::Error {
-    Arguments::command().error(
-        ErrorKind::MissingRequiredArgument,
-        "name the hosts: jtest --inventory FILE",
-    )
+/// `jtest --inventory lab.yaml` is `jtest run --inventory lab.yaml`: where options come first,
+/// other than those that jtest has without a verb, the verb is `run`.
+fn with_verb(mut typed: Vec<OsString>) -> Vec<OsString> {
+    let own = ["-h", "--help", "-V", "--version"];
+    let first = typed.get(1).and_then(|first| first.to_str());
+    if first.is_some_and(|first| first.starts_with('-') && !own.contains(&first)) {
+        typed.insert(1, "run".into());
+    }
+    typed
 }
 
 /// Help and version are what was asked for; the rest is bad usage.
@@ -142,4 +144,50 @@ fn host_keys_parser() -> impl TypedValueParser<Value = HostKeyPolicy> {
         "accept-new" => HostKeyPolicy::AcceptNew,
         _ => HostKeyPolicy::Strict,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn verb(line: &str) -> Result<Verb, ErrorKind> {
+        let typed = with_verb(line.split(' ').map(OsString::from).collect());
+        let parsed = Arguments::try_parse_from(typed);
+        parsed
+            .map(|arguments| arguments.verb)
+            .map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn options_without_a_verb_are_a_run() {
+        for line in [
+            "jtest --inventory lab.yaml",
+            "jtest -i lab.yaml --seed 3",
+            "jtest --set workload.rate=3 --inventory=lab.yaml --scenario partitions",
+            "jtest run -i lab.yaml",
+        ] {
+            assert!(matches!(verb(line), Ok(Verb::Run(_))), "{line}");
+        }
+        assert!(matches!(
+            verb("jtest doctor -i lab.yaml"),
+            Ok(Verb::Doctor(_))
+        ));
+        assert!(matches!(verb("jtest scenarios"), Ok(Verb::Scenarios(_))));
+        for (line, kind) in [
+            ("jtest --help", ErrorKind::DisplayHelp),
+            ("jtest -V", ErrorKind::DisplayVersion),
+            ("jtest", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+            ("jtest --seed 3", ErrorKind::MissingRequiredArgument),
+            ("jtest lab.yaml", ErrorKind::InvalidSubcommand),
+        ] {
+            assert_eq!(verb(line).map(|_| ()), Err(kind), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
 }
