@@ -103,6 +103,14 @@ async fn cut_for_good(hold: &Hold, events: &Arc<Events>) {
     }
 }
 
+/// The node on which the hold turns out to be lost.
+async fn lost(hold: &Hold) -> NodeName {
+    let mut lost = hold.lost();
+    let wait = lost.wait_for(Option::is_some);
+    let lost = tokio::time::timeout(2 * LEASE_SHORT, wait).await;
+    lost.unwrap().unwrap().clone().unwrap().node
+}
+
 async fn chains(lab: &Lab, n: usize) -> usize {
     let count = "iptables-save | grep -c '^:JTEST' || true";
     lab.sh(n, count).await.parse().unwrap()
@@ -293,9 +301,7 @@ async fn heal_undoes_a_live_runs_faults_and_tells_it() {
         assert_eq!(report.unwrap(), HealReport::default());
     }
     assert_eq!(lab.sh_all(LEFTOVERS).await, [""; 5]);
-    let mut lost = hold.lost();
-    let lost = tokio::time::timeout(LEASE_SHORT, lost.wait_for(Option::is_some)).await;
-    assert!(lost.is_ok());
+    lost(&hold).await;
     assert_eq!(lab.sh_all(LEFTOVERS).await, [""; 5]);
 }
 
@@ -342,12 +348,7 @@ async fn a_node_whose_sshd_dies_heals_itself_and_the_hold_is_lost() {
         sleep 0.5; systemctl stop ssh; pkill -KILL sshd
         sleep 20; ls -d /run/jtest >/run/test-seen 2>&1; iptables-save >>/run/test-seen; systemctl start ssh'";
     lab.sh(5, dying).await;
-    let mut lost = hold.lost();
-    let lost = tokio::time::timeout(2 * LEASE_SHORT, lost.wait_for(Option::is_some)).await;
-    assert_eq!(
-        lost.unwrap().unwrap().as_ref().unwrap().node,
-        NodeName("n5".into())
-    );
+    assert_eq!(lost(&hold).await, NodeName("n5".into()));
     eventually("n5 is back", Duration::from_secs(30), || lab.answers(5)).await;
     let seen = lab.sh(5, "cat /run/test-seen; rm /run/test-seen").await;
     assert!(

@@ -348,16 +348,25 @@ impl Renewal {
                 }
                 Err(error) => format!("it could not be renewed in time: {error}"),
             };
-            self.lost.send_if_modified(|lost| {
-                let first = lost.is_none();
-                lost.get_or_insert(HoldLost {
-                    node: self.target.name.clone(),
-                    reason,
-                });
-                first
-            });
+            self.lose(reason);
             return;
         }
+    }
+
+    /// The first loss is told. A reader that keeps its look at it open is not waited for.
+    fn lose(&self, reason: String) {
+        if self.lost.borrow().is_some() {
+            return;
+        }
+        let loss = HoldLost {
+            node: self.target.name.clone(),
+            reason,
+        };
+        self.lost.send_if_modified(|lost| {
+            let is_first = lost.is_none();
+            lost.get_or_insert(loss);
+            is_first
+        });
     }
 
     async fn renew(&self, deadline: Instant) -> Result<bool, RemoteError> {

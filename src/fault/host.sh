@@ -51,7 +51,8 @@ jtest_renew() {
   mv "$jtest_dir/deadline.new" "$jtest_dir/deadline"
 }
 
-# Undoes everything: the rules first, the lease only when they are gone.
+# Undoes everything: the rules first, the lease only when they are gone. $1: why; the lease's own
+# unit cannot stop itself, any other must, or it would go on trying what is not there.
 jtest_undo() {
   firewall_clean "$jtest_dir/firewall"
   if [ -s "$jtest_dir/firewall" ]; then
@@ -64,6 +65,7 @@ jtest_undo() {
   fi
   if [ -e "$jtest_units/jtest-lease.timer" ]; then
     systemctl stop jtest-lease.timer
+    if [ "$1" != expired ]; then systemctl stop jtest-lease.service; fi
     rm -f "$jtest_units/jtest-lease.timer" "$jtest_units/jtest-lease.service"
     echo 'found=lease'
   fi

@@ -99,6 +99,13 @@ pub fn grudges(
     control: &[IpAddr],
 ) -> Result<Grudges, FaultError> {
     let refuse = |reason: String| FaultError::Refused(format!("partition: {reason}"));
+    if control.is_empty() {
+        return Err(refuse(
+            "no host says under which address it sees the control node, so it cannot be kept \
+             from being cut off"
+                .into(),
+        ));
+    }
     let shared = shared_addresses(targets);
     let mut own = BTreeMap::new();
     for target in targets {

@@ -60,9 +60,10 @@ fn mistaken_grudges_are_refused() {
         "fd77::12",
         "fd77::12 of n2 is also the control node's",
     );
+    assert!(grudges(&groups(&[&[1, 2], &[3]]), &targets(3), &[]).is_err());
     let mut bare = targets(2);
     bare[1].addresses = vec![ip("172.17.0.1")];
-    let error = grudges(&groups(&[&[1], &[2]]), &bare, &[]).unwrap_err();
+    let error = grudges(&groups(&[&[1], &[2]]), &bare, &[ip("10.77.0.1")]).unwrap_err();
     assert!(error.to_string().contains("n2 has no address"), "{error}");
 }
 

@@ -16,6 +16,6 @@ case $1 in
     ;;
 esac
 if [ -e "$jtest_dir/holder" ]; then cat "$jtest_dir/holder"; fi
-jtest_found=$(jtest_undo)
+jtest_found=$(jtest_undo "$1")
 printf '%s\n' "$jtest_found"
-jtest_log "undone ($1):" $jtest_found
+jtest_log "undone ($1): $(printf '%s' "$jtest_found" | tr '\n' ' ')"

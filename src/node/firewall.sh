@@ -50,17 +50,29 @@ firewall_unjump() {
     sed -n 's/^-A \(INPUT -j JTEST-IN\|OUTPUT -j JTEST-OUT\)$/-D \1/p'
 }
 
-# nf_tables only: removes the table `filter` where it came to be by us and holds nothing.
-# $1: tool, $2: the listing from before.
+# nf_tables only: removes what came to be by us and holds nothing, which is the whole table
+# `filter` or, where nft can tell, its chains INPUT and OUTPUT. $1: tool, $2: the listing from before.
 firewall_remove_table() {
-  firewall_is_legacy "$1" && return
-  [ -s "$2" ] || return 0
+  if firewall_is_legacy "$1" || [ ! -s "$2" ]; then return 0; fi
+  case $1 in ip6*) firewall_family=ip6 ;; *) firewall_family=ip ;; esac
+  for firewall_chain in INPUT OUTPUT; do
+    if firewall_has_nft_chain "$2"; then continue; fi
+    # It fails where others have put rules into it meanwhile: then it is theirs.
+    printf '*filter\n-X %s\nCOMMIT\n' "$firewall_chain" | "$1-restore" --noflush 2>/dev/null || true
+  done
   if sed -n "/^== $1-save\$/,/^== /p" "$2" | grep -q '^\*filter$'; then return; fi
   firewall_left=$("$1-save" -t filter 2>/dev/null | sed -e '/^#/d' -e '/^:[A-Z]* ACCEPT \[[0-9:]*\]$/d')
   if [ "$firewall_left" = "*filter
 COMMIT" ]; then
     printf '*filter\nCOMMIT\n' | "$1-restore" -w 5
   fi
+}
+
+# Whether the listing $1 has no nft to tell, or has $firewall_chain in the table `filter`.
+firewall_has_nft_chain() {
+  if ! grep -q '^== nft' "$1"; then return 0; fi
+  sed -n "/^== nft/,\$ { /^table $firewall_family filter {/,/^}/p }" "$1" |
+    grep -q "^[[:space:]]chain $firewall_chain {"
 }
 
 # Removes all that is ours, in every flavour; says what it found. $1: the listing from before.

@@ -1,9 +1,10 @@
-//! The five hosts of `scripts/lab --name $JTEST_TEST_LAB up`, as the tests' inventory. The tests have to
-//! run in the lab's control namespace: `scripts/lab --name NAME exec cargo nextest run ...`.
+//! The five hosts of `scripts/lab --name $JTEST_TEST_LAB up`, connected.
 
 use std::fs::File;
 use std::net::IpAddr;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,23 @@ use jtest::fault::{self, Target};
 use jtest::inventory::{HostKeyPolicy, Node, NodeName, SshArgs};
 use jtest::remote::{ConnectOptions, Host, Script, connect};
 
+fn lab_name() -> String {
+    std::env::var("JTEST_TEST_LAB").expect("JTEST_TEST_LAB names a lab that is up")
+}
+
+/// Runs this test again inside the lab's control namespace, from where the hosts can be reached.
+fn enter(lab: &str) {
+    if std::env::var_os("JTEST_TEST_INSIDE").is_some() {
+        return;
+    }
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", &format!("jtest-{lab}")]);
+    command.arg(std::env::current_exe().unwrap());
+    command.args(std::env::args_os().skip(1));
+    let error = command.env("JTEST_TEST_INSIDE", lab).exec();
+    panic!("cannot enter the lab {lab}: {error}");
+}
+
 /// The hosts, connected. Only one test has them at a time.
 pub struct Lab {
     pub targets: Arc<Vec<Target>>,
@@ -20,11 +38,34 @@ pub struct Lab {
     _turn: File,
 }
 
+/// What a test did to the hosts is mended even if it panics: others use them after it.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let mending = std::thread::spawn(|| {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async {
+                for n in 1..=5 {
+                    let node = node(&lab_name(), n);
+                    let host = connect(&node, &ConnectOptions::default()).await.unwrap();
+                    host.run(&Script::new("mend it", MEND)).await.unwrap();
+                    fault::hold::heal_all(&[host]).await;
+                }
+            });
+        });
+        if mending.join().is_err() {
+            eprintln!("the hosts could not be mended");
+        }
+    }
+}
+
 impl Lab {
     /// Connects, and leaves behind whatever an earlier test left in force.
     pub async fn connect() -> Self {
-        let lab = std::env::var("JTEST_TEST_LAB").unwrap_or_else(|_| "lab".into());
-        let turn = File::create(PathBuf::from(format!("/run/lock/jtest-test-{lab}"))).unwrap();
+        let lab = lab_name();
+        enter(&lab);
+        // The end-to-end tests take turns by the same file.
+        let turn = std::env::temp_dir().join(format!("jtest-e2e-{lab}.lock"));
+        let turn = File::create(turn).unwrap();
         turn.lock().unwrap();
         let mut targets = Vec::new();
         let mut control = Vec::new();
@@ -44,7 +85,7 @@ impl Lab {
             control,
             _turn: turn,
         };
-        lab.sh_all(RESET).await;
+        lab.sh_all(MEND).await;
         for (_, report) in fault::hold::heal_all(&lab.hosts()).await {
             report.unwrap();
         }
@@ -79,8 +120,7 @@ impl Lab {
 
     /// Whether a host answers a new connection.
     pub async fn answers(&self, n: usize) -> bool {
-        let lab = std::env::var("JTEST_TEST_LAB").unwrap_or_else(|_| "lab".into());
-        let node = node(&lab, u8::try_from(n).unwrap());
+        let node = node(&lab_name(), u8::try_from(n).unwrap());
         connect(&node, &ConnectOptions::default()).await.is_ok()
     }
 
@@ -132,15 +172,14 @@ impl Lab {
     }
 }
 
-/// What the tests break, they leave broken; this mends it before the next one.
-const RESET: &str = r"rm -f /usr/local/sbin/iptables-restore /run/test-stream
+const MEND: &str = r"rm -f /usr/local/sbin/iptables-restore /run/test-stream
 if [ -e /usr/sbin/ip6tables-restore.off ]; then mv /usr/sbin/ip6tables-restore.off /usr/sbin/ip6tables-restore; fi
-systemctl stop test-stream test-streamed 2>/dev/null || true
+systemctl stop test-listener test-stream test-streamed 2>/dev/null || true
 ip -6 addr replace fd77::$(hostname | sed 's/n/1/')/64 dev eth0 nodad
 for family in ip ip6; do
   update-alternatives --quiet --set ${family}tables /usr/sbin/${family}tables-nft
   if ${family}tables-save | grep -q FOREIGN; then
-    for tool in ${family}tables-nft ${family}tables-legacy; do $tool -F; $tool -X; $tool -t mangle -F; done
+    for flavour in nft legacy; do printf '*filter\nCOMMIT\n*mangle\nCOMMIT\n' | ${family}tables-$flavour-restore; done
   fi
 done";
 
