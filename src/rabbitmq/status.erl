@@ -14,16 +14,27 @@ Partitions = fun() ->
         false -> []
     end
 end,
-Asked = fun(Server, Query) ->
-    {ok, Answer, {_, Leader}} = ra:consistent_query(Server, Query, 8000),
+%% Ra 3, in RabbitMQ 4.3, takes no funs any more; earlier ones take nothing else.
+Query = fun(Function) ->
+    {ok, Version} = application:get_key(ra, vsn),
+    case list_to_integer(hd(string:lexemes(Version, "."))) of
+        Major when Major >= 3 -> {rabbit_fifo, Function, []};
+        _ -> fun rabbit_fifo:Function/1
+    end
+end,
+Asked = fun(Server, Function) ->
+    {ok, Answer, {_, Leader}} = ra:consistent_query(Server, Query(Function), 8000),
     {Answer, Leader}
 end,
 Quorum = fun(Queue) ->
     Server = {Name, _} = amqqueue:get_pid(Queue),
-    {Total, Leader} = Asked(Server, fun rabbit_fifo:query_messages_total/1),
-    {Out, _} = Asked(Server, fun rabbit_fifo:query_messages_checked_out/1),
+    {Total, Leader} = Asked(Server, query_messages_total),
+    {Out, _} = Asked(Server, query_messages_checked_out),
     CheckedOut = case Out of #{} -> maps:size(Out); _ -> Out end,
-    #{nodes := Members} = amqqueue:get_type_state(Queue),
+    Members = case amqqueue:get_type_state(Queue) of
+        #{nodes := Listed} when is_list(Listed) -> Listed;
+        #{nodes := ById} -> maps:keys(ById)
+    end,
     Online = [Node || Node <- Members, is_pid(rpc:call(Node, erlang, whereis, [Name], 3000))],
     #{leader => Leader, ready => Total - CheckedOut, unacknowledged => CheckedOut,
       members => Members, online => Online}
