@@ -24,6 +24,7 @@ use clap::{Parser, Subcommand};
 
 use self::input::UsageError;
 use crate::check::Verdict;
+use crate::diagnostic::visible;
 use crate::inventory::HostKeyPolicy;
 use crate::run::Refusal;
 
@@ -98,10 +99,25 @@ pub fn main() -> ExitCode {
     match ended {
         Ok(outcome) => outcome.into(),
         Err(error) => {
-            eprintln!("{error:#}");
+            complain(&format!("{error:#}"));
             let is_usage = error.is::<UsageError>() || error.is::<Refusal>();
             ExitCode::from(if is_usage { 254 } else { 255 })
         }
+    }
+}
+
+/// Tells an error. What a host said in it cannot drive the terminal.
+fn complain(error: &str) {
+    let mut stderr = io::stderr().lock();
+    let head = if error.starts_with("error") {
+        ""
+    } else {
+        "error: "
+    };
+    for (number, line) in error.lines().enumerate() {
+        let head = if number == 0 { head } else { "" };
+        // The exit code tells it where standard error is closed.
+        let _nobody_to_tell = writeln!(stderr, "{head}{}", visible(line));
     }
 }
 
