@@ -105,7 +105,15 @@ impl Broker {
         };
         if cluster.source != Source::Existing {
             broker.install(cluster, &found, emit).await?;
-            broker.start(cluster, &found, emit).await?;
+            if !broker.configure(cluster, &found).await? {
+                emit.note(None, "the cluster is as it should be".to_owned());
+                match broker.set_up(emit).await {
+                    Ok(()) => return Ok(broker),
+                    // What an earlier run left may look whole and hang all the same.
+                    Err(error) => emit.note(None, format!("but it does not work: {error}")),
+                }
+            }
+            broker.start_from_nothing(emit).await?;
         }
         broker.set_up(emit).await?;
         Ok(broker)
@@ -143,13 +151,12 @@ impl Broker {
         Ok(())
     }
 
-    /// Gives every node its files, and starts all brokers from nothing unless they are right already.
-    async fn start(
+    /// Gives every node its files; whether the brokers have to start from nothing then.
+    async fn configure(
         &self,
         cluster: &Cluster,
         found: &BTreeMap<NodeName, Found>,
-        emit: &dyn Emit,
-    ) -> Result<(), DeployError> {
+    ) -> Result<bool, DeployError> {
         let peers: Vec<(NodeName, String)> = self
             .members
             .iter()
@@ -163,10 +170,10 @@ impl Broker {
         .await?;
         let is_changed = answers.iter().any(|(_, answer)| answer != "same");
         let is_down = found.values().any(|found| !found.is_active);
-        if !is_changed && !is_down && self.is_one_cluster().await {
-            emit.note(None, "the cluster is as it should be".to_owned());
-            return Ok(());
-        }
+        Ok(is_changed || is_down || !self.is_one_cluster().await)
+    }
+
+    async fn start_from_nothing(&self, emit: &dyn Emit) -> Result<(), DeployError> {
         emit.note(
             None,
             format!("starting {} brokers from nothing", self.members.len()),

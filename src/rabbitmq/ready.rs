@@ -19,7 +19,8 @@ use crate::workload::Endpoint;
 use crate::workload::amqp::Link;
 
 /// Declaring the queue, with retries: a cluster that has just started may refuse at first.
-const DECLARE_DEADLINE: Duration = Duration::from_secs(60);
+const DECLARE_DEADLINE: Duration = Duration::from_secs(40);
+const DECLARE_ONCE_DEADLINE: Duration = Duration::from_secs(20);
 
 /// One message in and out of one node.
 const PROVE_DEADLINE: Duration = Duration::from_secs(30);
@@ -36,7 +37,7 @@ pub(super) async fn declare(broker: &Broker) -> Result<(), String> {
     };
     let until = Instant::now() + DECLARE_DEADLINE;
     loop {
-        let declared = timeout(DECLARE_DEADLINE, declare_once(broker, first));
+        let declared = timeout(DECLARE_ONCE_DEADLINE, declare_once(broker, first));
         let error = match declared.await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error,
