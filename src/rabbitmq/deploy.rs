@@ -310,6 +310,7 @@ fn refuse(
 ) -> Result<(), DeployError> {
     let cluster = &scenario.cluster;
     let mut reasons = BTreeSet::new();
+    let mut remarks = BTreeSet::new();
     for member in members {
         let found = found.get(&member.name);
         if cluster.source != Source::Existing && !member.is_disposable {
@@ -340,10 +341,11 @@ fn refuse(
         }
         if let Some(version) = coming.as_deref().and_then(BrokerVersion::parse) {
             reasons.extend(refusals(scenario, version).iter().map(ToString::to_string));
-            for remark in without_effect(scenario, version) {
-                emit.note(Some(&member.name), remark);
-            }
+            remarks.extend(without_effect(scenario, version));
         }
+    }
+    for remark in remarks {
+        emit.note(None, remark);
     }
     if reasons.is_empty() {
         return Ok(());
