@@ -8,9 +8,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::results::{Coverage, Evidence, Finding, Results, TotalQueue};
+use super::results::{BrokerLogs, Coverage, Evidence, Finding, Results, TotalQueue};
 use super::total_queue::{self, FaultTimes, Losses, NotAHistory, Tally};
-use super::{Verdict, coverage};
+use super::{Verdict, coverage, logs};
 use crate::event::{Event, Record, Stage};
 use crate::history::operation::Entry;
 use crate::history::reader::{HistoryError, Reader};
@@ -77,7 +77,8 @@ pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
         find_losses(&history, &manifest, &tally, &coverage.data, &mut sums)?;
     }
     let total_queue = total_queue::finding(sums);
-    Ok(assemble(manifest, total_queue, coverage, evidence))
+    let logs = logs::collect(directory, &manifest, &coverage.data);
+    Ok(assemble(manifest, total_queue, coverage, evidence, logs))
 }
 
 /// The results as they stand in `results.json`.
@@ -92,6 +93,7 @@ fn assemble(
     total_queue: Finding<TotalQueue>,
     coverage: Finding<Coverage>,
     evidence: Finding<Evidence>,
+    logs: BrokerLogs,
 ) -> Results {
     let parts = [
         (total_queue.verdict, &total_queue.summary),
@@ -117,6 +119,7 @@ fn assemble(
         total_queue,
         coverage,
         evidence,
+        logs,
     }
 }
 

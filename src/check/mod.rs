@@ -4,6 +4,7 @@
 
 pub mod coverage;
 pub mod judge;
+pub mod logs;
 pub mod results;
 pub mod total_queue;
 

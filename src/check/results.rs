@@ -34,6 +34,8 @@ pub struct Results {
     pub coverage: Finding<Coverage>,
     /// Whether there is all the evidence that a verdict needs.
     pub evidence: Finding<Evidence>,
+    /// What the brokers wrote around the faults. It explains the verdict and never makes it.
+    pub logs: BrokerLogs,
 }
 
 /// What one checker says.
@@ -216,4 +218,56 @@ pub struct Evidence {
     pub drain_evidence: Vec<String>,
     /// Stages that failed, with the reason.
     pub failed_stages: BTreeMap<String, String>,
+}
+
+/// What the brokers wrote around the faults: from 2 s before each until 15 s after its heal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerLogs {
+    /// Telling lines, by time and node. The whole logs are in `nodes/NODE/log`.
+    pub lines: Vec<LogLine>,
+    /// How many telling lines are left out: of one pattern, node and fault the first 8 are kept.
+    pub left_out: u64,
+}
+
+/// One line of a broker's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was written, on the run's clock: the node's time less its clock's offset.
+    pub time_ns: Nanos,
+    /// Whose log.
+    pub node: NodeName,
+    /// Why it is telling.
+    pub pattern: LogPattern,
+    /// The line without time, level and process, at most 300 characters.
+    pub text: String,
+}
+
+/// Why a log line is telling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogPattern {
+    /// Autoheal chose whose data stays and whose goes.
+    AutohealDecision,
+    /// Anything else of autoheal.
+    Autoheal,
+    /// A mirror became the leader of a mirrored queue.
+    Promotion,
+    /// Anything else of a mirrored queue.
+    Mirror,
+    /// A node sees itself in a minority and pauses.
+    Pause,
+    /// A partition that not all nodes see alike.
+    PartialPartition,
+    /// The database ran on both sides of a partition.
+    Partition,
+    /// A vote or a new leader among the replicas of a quorum queue.
+    Election,
+    /// A node is seen down.
+    NodeDown,
+    /// A node is seen up.
+    NodeUp,
+    /// The broker stops or starts.
+    Stop,
+    /// A process inside the broker crashed.
+    Crash,
 }

@@ -3,12 +3,23 @@
 use std::fmt::{self, Write};
 
 use crate::check::Verdict;
-use crate::check::results::{FaultCoverage, LossGroup, LostValue, Results, TotalQueue, Window};
+use crate::check::results::{
+    FaultCoverage, LogLine, LogPattern, LossGroup, LostValue, Results, TotalQueue, Window,
+};
 use crate::diagnostic::visible;
 use crate::history::operation::Nanos;
 
 /// Groups of losses shown; `results.json` has all.
 const GROUPS_MAX: usize = 12;
+
+/// Log lines shown; `report.html` has more, the node's logs have all.
+const LOG_LINES_MAX: usize = 12;
+
+/// Lines of a fault's evidence shown.
+const EVIDENCE_LINES_MAX: usize = 3;
+
+/// Characters of a line of free text.
+const COLUMNS: usize = 80;
 
 /// The summary.
 pub fn text(results: &Results) -> String {
@@ -24,13 +35,15 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     totals(out, queue)?;
     faults(out, &results.coverage.data.faults)?;
     losses(out, queue)?;
+    if queue.lost.is_some_and(|lost| lost > 0) {
+        logs(out, &results.logs.lines)?;
+    }
     let evidence = &results.evidence.data;
     if evidence.drain_complete {
-        writeln!(
-            out,
-            "Drain proven complete: {}",
-            visible(&evidence.drain_evidence.join("; "))
-        )?;
+        writeln!(out, "Drain proven complete:")?;
+        for line in &evidence.drain_evidence {
+            wrapped(out, line)?;
+        }
     }
     writeln!(
         out,
@@ -156,10 +169,16 @@ fn faults(out: &mut String, faults: &[FaultCoverage]) -> fmt::Result {
             (true, false) => "proven, NOT proven undone",
             (false, _) => "NOT PROVEN",
         };
-        let evidence = fault.evidence.first().map_or("", |first| first);
-        writeln!(out, "  {proof}: {}", visible(evidence))?;
+        writeln!(out, "  {proof}")?;
+        for line in fault.evidence.iter().take(EVIDENCE_LINES_MAX) {
+            wrapped(out, line)?;
+        }
+        if fault.evidence.len() > EVIDENCE_LINES_MAX {
+            let more = fault.evidence.len() - EVIDENCE_LINES_MAX;
+            writeln!(out, "  ... and {more} more in results.json")?;
+        }
         for error in &fault.errors {
-            writeln!(out, "  {}", visible(error))?;
+            wrapped(out, error)?;
         }
     }
     writeln!(out)
@@ -180,6 +199,74 @@ fn losses(out: &mut String, queue: &TotalQueue) -> fmt::Result {
         writeln!(out, "Last lost:  {}\n", value(last))?;
     }
     Ok(())
+}
+
+fn logs(out: &mut String, lines: &[LogLine]) -> fmt::Result {
+    let shown = most_telling(lines);
+    if shown.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "What the brokers said:")?;
+    for line in shown {
+        let at = seconds(line.time_ns);
+        let text = format!("  +{at} {} {}", line.node, line.text);
+        writeln!(out, "{}", cut(&visible(&text)))?;
+    }
+    writeln!(out)
+}
+
+/// Those that best explain a loss, in the order of time.
+fn most_telling(lines: &[LogLine]) -> Vec<&LogLine> {
+    let mut ranked: Vec<(u8, &LogLine)> = lines
+        .iter()
+        .filter_map(|line| Some((rank(line)?, line)))
+        .collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.truncate(LOG_LINES_MAX);
+    ranked.sort_by_key(|(_, line)| line.time_ns);
+    ranked.into_iter().map(|(_, line)| line).collect()
+}
+
+/// How well a pattern explains a loss, 0 best; `None` where it rather describes the recovery.
+fn rank(line: &LogLine) -> Option<u8> {
+    match line.pattern {
+        LogPattern::AutohealDecision | LogPattern::Promotion => Some(0),
+        LogPattern::Pause | LogPattern::PartialPartition => Some(1),
+        // The same again, without the reason.
+        LogPattern::NodeDown if line.text.starts_with("rabbit on") => Some(4),
+        LogPattern::NodeDown => Some(2),
+        LogPattern::Partition | LogPattern::Election => Some(3),
+        LogPattern::Crash | LogPattern::Stop => Some(4),
+        LogPattern::Autoheal | LogPattern::Mirror | LogPattern::NodeUp => None,
+    }
+}
+
+/// The text, shortened to the width of the terminal.
+fn cut(text: &str) -> String {
+    if text.chars().count() <= COLUMNS {
+        return text.to_owned();
+    }
+    let short: String = text.chars().take(COLUMNS - 1).collect();
+    format!("{short}…")
+}
+
+/// A paragraph under a heading: indented, and broken between words.
+fn wrapped(out: &mut String, text: &str) -> fmt::Result {
+    let mut width = 0;
+    for word in visible(text).split(' ') {
+        let length = word.chars().count();
+        if width == 0 {
+            write!(out, "  {word}")?;
+            width = 2 + length;
+        } else if width + 1 + length <= COLUMNS {
+            write!(out, " {word}")?;
+            width += 1 + length;
+        } else {
+            write!(out, "\n    {word}")?;
+            width = 4 + length;
+        }
+    }
+    writeln!(out)
 }
 
 /// A group of losses in words.
