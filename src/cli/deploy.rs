@@ -1,6 +1,9 @@
 //! `jtest deploy` and `jtest teardown`: a cluster on the hosts, and bare hosts again.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::input::UsageError;
 use super::scenario::ScenarioArgs;
@@ -8,9 +11,15 @@ use super::target::{self, TargetArgs};
 use super::{Outcome, print};
 use crate::diagnostic::visible;
 use crate::event::{Emit, Event};
+use crate::fault::hold::Hold;
+use crate::inventory::Inventory;
 use crate::rabbitmq::Broker;
 use crate::rabbitmq::deploy::{self, DeployError};
+use crate::remote::Host;
 use crate::run::setup;
+
+/// How long the hosts stay held when jtest is killed.
+const LEASE: Duration = Duration::from_secs(60);
 
 /// What was typed after `jtest deploy`.
 #[derive(Debug, clap::Args)]
@@ -46,11 +55,13 @@ impl DeployArgs {
         let inventory = self.target.inventory()?;
         target::block_on(async {
             let hosts = setup::connect_all(&inventory.nodes, &self.target.options()).await?;
+            let hold = take_hold(&inventory, &hosts).await?;
             let members = setup::members(&inventory.nodes, &hosts);
-            let emit: Arc<dyn Emit> = Arc::new(Notes);
             let deadline = scenario.cluster.deploy_timeout;
-            let deployed = Broker::deploy(members, &scenario, emit.as_ref());
-            match tokio::time::timeout(deadline, deployed).await {
+            let deployed = Broker::deploy(members, &scenario, &Notes);
+            let deployed = tokio::time::timeout(deadline, deployed).await;
+            hold.release().await;
+            match deployed {
                 Ok(Ok(_)) => Ok(Outcome::Done),
                 Ok(Err(DeployError::Refused(reason))) => Err(UsageError(reason).into()),
                 Ok(Err(error)) => Err(error.into()),
@@ -68,6 +79,7 @@ impl TeardownArgs {
         let inventory = self.target.inventory()?;
         target::block_on(async {
             let hosts = setup::connect_all(&inventory.nodes, &self.target.options()).await?;
+            let hold = take_hold(&inventory, &hosts).await?;
             let members = setup::members(&inventory.nodes, &hosts);
             let mut outcome = Outcome::Done;
             let mut text = String::new();
@@ -82,8 +94,15 @@ impl TeardownArgs {
                 };
                 text.push_str(&format!("{node}: {}\n", visible(&line)));
             }
+            hold.release().await;
             print(&text)?;
             Ok(outcome)
         })?
     }
+}
+
+/// A run on the same hosts must not lose its brokers under its feet.
+async fn take_hold(inventory: &Inventory, hosts: &[Host]) -> anyhow::Result<Hold> {
+    let holder = setup::holder(Timestamp::now());
+    setup::take_hold(&inventory.nodes, hosts, holder, LEASE, Arc::new(Notes)).await
 }

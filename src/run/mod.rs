@@ -110,7 +110,7 @@ pub async fn run(plan: RunPlan, show: Box<dyn Show>) -> anyhow::Result<RunEnd> {
     let seen = emit.clone();
     let interrupt = Interrupt::listen(move |by| seen.emit(Event::Interrupted { by: by.into() }))?;
     let run = Run {
-        run_id: format!("{:016x}", rand::random::<u64>()),
+        run_id: setup::new_id(),
         plan,
         clock,
         started,

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures_util::future::join_all;
+use jiff::Timestamp;
 
-use crate::event::Stage;
+use crate::event::{Emit, Stage};
 use crate::fault::hold::{Hold, HoldError, Holder};
 use crate::fault::{self, Target};
 use crate::inventory::{Node, NodeName};
@@ -23,6 +24,7 @@ use crate::rabbitmq::{Broker, Member, collect};
 use crate::remote::{self, Host};
 
 use super::interrupt::Urgency;
+use super::stage::StageError;
 use super::{Refusal, Run};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(180);
@@ -56,7 +58,7 @@ impl Run {
                 self.connect(),
             )
             .await
-            .map_err(usage)?;
+            .map_err(cause)?;
         match self.prepare(&held.hosts).await {
             Ok((offsets, broker)) => Ok(Ready {
                 hold: held.hold,
@@ -77,17 +79,13 @@ impl Run {
 
     async fn connect(&self) -> anyhow::Result<Held> {
         let hosts = connect_all(&self.plan.inventory.nodes, &self.plan.connect).await?;
-        let (targets, control) = addresses(&self.plan.inventory.nodes, &hosts).await?;
         let holder = Holder {
             run_id: self.run_id.clone(),
-            who: who(),
-            pid: std::process::id(),
-            command: self.plan.command.join(" "),
-            since: self.started.to_string(),
+            ..holder(self.started)
         };
+        let nodes = &self.plan.inventory.nodes;
         let emit = self.stages.emit.clone();
-        let lease = self.plan.lease;
-        let hold = Hold::acquire(Arc::new(targets), holder, lease, control, emit).await?;
+        let hold = take_hold(nodes, &hosts, holder, self.plan.lease, emit).await?;
         Ok(Held { hosts, hold })
     }
 
@@ -104,7 +102,7 @@ impl Run {
                 self.preflight(hosts),
             )
             .await
-            .map_err(usage)?;
+            .map_err(cause)?;
         let deadline = self.plan.scenario.cluster.deploy_timeout;
         let members = members(&self.plan.inventory.nodes, hosts);
         let deploy = self.deploy(members);
@@ -112,7 +110,7 @@ impl Run {
             .stages
             .stage(Stage::Deploy, deadline, Urgency::Stop, deploy)
             .await
-            .map_err(usage)?;
+            .map_err(cause)?;
         let facts = if facts.iter().any(|facts| facts.rabbitmq.is_none()) {
             // The package has come only now.
             self.preflight(hosts).await?
@@ -214,6 +212,37 @@ pub async fn connect_all(
     Ok(hosts)
 }
 
+/// This process, to those who find the hosts held.
+pub fn holder(since: Timestamp) -> Holder {
+    Holder {
+        run_id: new_id(),
+        who: who(),
+        pid: std::process::id(),
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+        since: since.to_string(),
+    }
+}
+
+/// Random, and not of the seed: two runs with one seed must tell their messages apart.
+pub fn new_id() -> String {
+    format!("{:016x}", rand::random::<u64>())
+}
+
+/// Takes the hosts, all or none; that another jtest has them is a [`Refusal`].
+pub async fn take_hold(
+    nodes: &[Node],
+    hosts: &[Host],
+    holder: Holder,
+    lease: Duration,
+    emit: Arc<dyn Emit>,
+) -> anyhow::Result<Hold> {
+    let (targets, control) = addresses(nodes, hosts).await?;
+    match Hold::acquire(Arc::new(targets), holder, lease, control, emit).await {
+        Err(error @ HoldError::HeldBy { .. }) => Err(Refusal(error.to_string()).into()),
+        taken => Ok(taken?),
+    }
+}
+
 /// Every node as a cluster's member.
 pub fn members(nodes: &[Node], hosts: &[Host]) -> Vec<Member> {
     nodes
@@ -277,13 +306,10 @@ fn who() -> String {
     format!("{}@{}", user.as_deref().unwrap_or("root"), host.trim())
 }
 
-/// Hosts that another jtest holds are the user's choice of a bad moment, not a crash.
-fn usage(error: super::StageError) -> anyhow::Error {
+/// A failed stage is its work's error, so that a [`Refusal`] is seen as one.
+fn cause(error: StageError) -> anyhow::Error {
     match error {
-        super::StageError::Failed(error) => match error.downcast_ref::<HoldError>() {
-            Some(HoldError::HeldBy { .. }) => Refusal(error.to_string()).into(),
-            _ => error,
-        },
+        StageError::Failed(error) => error,
         other => other.into(),
     }
 }
