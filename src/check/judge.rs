@@ -286,3 +286,7 @@ fn finding_of(data: Evidence) -> Finding<Evidence> {
         data,
     }
 }
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

@@ -6,6 +6,8 @@ pub mod coverage;
 pub mod judge;
 pub mod logs;
 pub mod results;
+#[cfg(test)]
+pub mod testing;
 pub mod total_queue;
 
 use serde::{Deserialize, Serialize};

@@ -26,7 +26,7 @@ struct FaultRow {
     healed: String,
     spread: String,
     proof: &'static str,
-    said: String,
+    said: Vec<String>,
 }
 
 /// The page.
@@ -67,8 +67,7 @@ fn faults(results: &Results) -> Vec<FaultRow> {
             .iter()
             .chain(&fault.errors)
             .cloned()
-            .collect::<Vec<_>>()
-            .join("; "),
+            .collect(),
     });
     rows.collect()
 }

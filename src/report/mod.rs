@@ -21,3 +21,6 @@ pub fn write(directory: &Path, results: &Results) -> anyhow::Result<()> {
     let html = html::text(&manifest, results).context("make report.html")?;
     std::fs::write(directory.join("report.html"), html).context("write report.html")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+use std::fs;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::check::testing::Run;
+use crate::manifest::MANIFEST_FILE;
+
+const FILES: [&str; 3] = [MANIFEST_FILE, EVENTS_FILE, HISTORY_FILE];
+
+#[test]
+fn the_three_verdicts() {
+    let verdict = |run: Run<'_>| judge(run.write().path()).map(|results| results.verdict);
+    assert!(matches!(verdict(Run::default()), Ok(Verdict::Valid)));
+    let lost = Run {
+        lost: 4..6,
+        ..Run::default()
+    };
+    assert!(matches!(verdict(lost), Ok(Verdict::Invalid)));
+    let undrained = Run {
+        lost: 4..6,
+        drained: false,
+        ..Run::default()
+    };
+    assert!(matches!(verdict(undrained), Ok(Verdict::Unknown)));
+}
+
+#[test]
+fn the_same_directory_gives_the_same_bytes() {
+    let run = Run {
+        lost: 4..6,
+        log: b"2026-11-23 10:51:05+00:00 [info] <0.1.0> node rabbit@n2 down: net_tick_timeout\n",
+        ..Run::default()
+    };
+    let directory = run.write();
+    let bytes = || to_json(&judge(directory.path()).expect("results")).expect("JSON");
+    let first = bytes();
+    fs::write(directory.path().join(RESULTS_FILE), &first).expect("results.json");
+    assert_eq!(first, bytes());
+    assert!(String::from_utf8_lossy(&first).contains("net_tick_timeout"));
+}
+
+#[test]
+fn logs_never_make_a_verdict() {
+    let directory = Run::default().write();
+    let mut with = judge(directory.path()).expect("results");
+    fs::remove_dir_all(directory.path().join("nodes")).expect("logs to remove");
+    let without = judge(directory.path()).expect("results");
+    with.logs = BrokerLogs::default();
+    assert_eq!(with, without);
+}
+
+#[test]
+fn another_version_is_refused_with_the_remedy() {
+    let directory = Run::default().write();
+    let path = directory.path().join(MANIFEST_FILE);
+    let text = fs::read_to_string(&path).expect("run.json");
+    let newer = text.replacen("\"format_version\": 1", "\"format_version\": 9", 1);
+    fs::write(&path, newer).expect("run.json");
+    let error = judge(directory.path()).expect_err("a refusal").to_string();
+    assert!(
+        error.ends_with(
+            "run.json has format version 9, this jtest reads 1; use the jtest that made the run"
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_run_cut_off_anywhere_is_never_valid() {
+    let directory = Run::default().write();
+    for (file, end) in [(EVENTS_FILE, "\"event\":\"drained\""), (HISTORY_FILE, "")] {
+        let path = directory.path().join(file);
+        let whole = fs::read(&path).expect("a file");
+        let needed = String::from_utf8_lossy(&whole)
+            .find(end)
+            .filter(|at| *at > 0)
+            .unwrap_or(whole.len());
+        for length in (0..needed).step_by(7).chain(needed - 9..needed) {
+            fs::write(&path, &whole[..length]).expect("a shorter file");
+            if let Ok(results) = judge(directory.path()) {
+                assert_eq!(
+                    results.verdict,
+                    Verdict::Unknown,
+                    "{file} of {length} bytes"
+                );
+            }
+        }
+        fs::write(&path, &whole).expect("the whole file");
+    }
+    let results = judge(directory.path()).expect("results");
+    assert_eq!(results.verdict, Verdict::Valid);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damage_never_panics(
+        file in 0..FILES.len(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 1..=255_u8), 0..4),
+        length in any::<prop::sample::Index>(),
+        is_cut in any::<bool>(),
+    ) {
+        let directory = Run { lost: 4..6, ..Run::default() }.write();
+        let path = directory.path().join(FILES[file]);
+        let mut bytes = fs::read(&path).expect("a file");
+        for (at, flip) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+        }
+        if is_cut {
+            bytes.truncate(length.index(bytes.len()));
+        }
+        fs::write(&path, &bytes).expect("a damaged file");
+        if let Ok(results) = judge(directory.path()) {
+            to_json(&results).expect("JSON");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+use quick_junit::Report;
+
+use super::*;
+use crate::check::judge::judge;
+use crate::check::testing::Run;
+
+fn terminal_text(run: &Run<'_>) -> String {
+    terminal::text(&judge(run.write().path()).expect("results"))
+}
+
+#[test]
+fn a_valid_run() {
+    insta::assert_snapshot!(terminal_text(&Run::default()));
+}
+
+#[test]
+fn an_invalid_run() {
+    let log = b"2026-11-23 10:51:05.25+00:00 [info] <0.1.0> node rabbit@n2 down: net_tick_timeout\n\
+        2026-11-23 10:51:05.5+00:00 [info] <0.1.0> Mirrored queue 'q' in vhost '/': Promoting mirror <rabbit@n1.1795429659.1569.0> to leader\n\
+        2026-11-23 10:51:09+00:00 [info] <0.1.0> Autoheal decision\n\
+        2026-11-23 10:51:09+00:00 [info] <0.1.0>   * Winner:     rabbit@n2\n";
+    let run = Run {
+        lost: 4..6,
+        log,
+        ..Run::default()
+    };
+    insta::assert_snapshot!(terminal_text(&run));
+}
+
+#[test]
+fn an_unknown_run() {
+    let run = Run {
+        lost: 4..6,
+        drained: false,
+        ..Run::default()
+    };
+    insta::assert_snapshot!(terminal_text(&run));
+}
+
+#[test]
+fn a_hostile_log_does_nothing_in_page_and_terminal() {
+    let mut log = b"2026-11-23 10:51:05+00:00 [info] <0.1.0> node rabbit@n2 down: \
+        <script>alert(1)</script> \x1b[2J\xff\r"
+        .to_vec();
+    log.extend(vec![b'x'; 1 << 20]);
+    let run = Run {
+        lost: 4..6,
+        log: &log,
+        ..Run::default()
+    };
+    let directory = run.write();
+    let results = judge(directory.path()).expect("results");
+    write(directory.path(), &results).expect("the report");
+    let page = std::fs::read_to_string(directory.path().join("report.html")).expect("a page");
+    assert!(!page.contains("<script"));
+    assert!(page.contains("&#60;script&#62;alert(1)"));
+    let shown = terminal::text(&results);
+    assert!(shown.contains("<script>alert(1)</script>"), "{shown}");
+    assert!(!shown.contains(['\x1b', '\r']), "{shown}");
+}
+
+#[test]
+fn junit_is_read_as_it_was_meant() {
+    let run = Run {
+        lost: 4..6,
+        drained: false,
+        ..Run::default()
+    };
+    let results = judge(run.write().path()).expect("results");
+    let text = junit::text(&results).expect("junit.xml");
+    let report = Report::deserialize_from_str(&text).expect("JUnit");
+    assert_eq!(
+        (report.tests, report.failures, report.errors),
+        (4, 0, 2),
+        "{text}"
+    );
+}
