@@ -117,7 +117,7 @@ async fn chains(lab: &Lab, n: usize) -> usize {
 }
 
 #[tokio::test]
-#[ignore = "needs a lab"]
+#[ignore = "needs the local lab; scripts/test runs it"]
 async fn a_cut_is_proven_and_leaves_no_trace() {
     let lab = Lab::connect().await;
     lab.listen().await;
@@ -127,7 +127,7 @@ async fn a_cut_is_proven_and_leaves_no_trace() {
 }
 
 #[tokio::test]
-#[ignore = "needs a lab"]
+#[ignore = "needs the local lab; scripts/test runs it"]
 async fn foreign_rules_neither_disturb_nor_are_disturbed() {
     let lab = Lab::connect().await;
     lab.listen().await;
@@ -153,7 +153,7 @@ async fn foreign_rules_neither_disturb_nor_are_disturbed() {
 }
 
 #[tokio::test]
-#[ignore = "needs a lab"]
+#[ignore = "needs the local lab; scripts/test runs it"]
 async fn hosts_with_legacy_iptables_are_cut_too() {
     let lab = Lab::connect().await;
     lab.listen().await;
@@ -165,7 +165,7 @@ async fn hosts_with_legacy_iptables_are_cut_too() {
 }
 
 #[tokio::test]
-#[ignore = "needs a lab"]
+#[ignore = "needs the local lab; scripts/test runs it"]
 async fn established_connections_are_cut_and_the_control_node_is_not() {
     let lab = Lab::connect().await;
     lab.listen().await;
@@ -192,7 +192,7 @@ async fn established_connections_are_cut_and_the_control_node_is_not() {
 }
 
 #[tokio::test]
-#[ignore = "needs a lab"]
+#[ignore = "needs the local lab; scripts/test runs it"]
 async fn a_holder_that_dies_leaves_nodes_that_heal_themselves() {
     let lab = Lab::connect().await;
     lab.listen().await;
@@ -218,7 +218,7 @@ async fn a_holder_that_dies_leaves_nodes_that_heal_themselves() {
 }
 
 #[tokio::test]
-#[ignore = "needs a lab"]
+#[ignore = "needs the local lab; scripts/test runs it"]
 async fn a_live_holder_keeps_its_cut_beyond_the_lease() {
     let lab = Lab::connect().await;
     lab.listen().await;
@@ -238,7 +238,7 @@ async fn a_live_holder_keeps_its_cut_beyond_the_lease() {
 }
 
 #[tokio::test]
-#[ignore = "needs a lab"]
+#[ignore = "needs the local lab; scripts/test runs it"]
 async fn a_second_holder_is_refused_and_told_who_is_there() {
     let lab = Lab::connect().await;
     let events = Arc::new(Events::default());
@@ -263,7 +263,7 @@ async fn a_second_holder_is_refused_and_told_who_is_there() {
 }
 
 #[tokio::test]
-#[ignore = "needs a lab"]
+#[ignore = "needs the local lab; scripts/test runs it"]
 async fn of_two_at_once_one_gets_all_the_hosts() {
     let lab = Lab::connect().await;
     let events = Arc::new(Events::default());
@@ -281,7 +281,7 @@ async fn of_two_at_once_one_gets_all_the_hosts() {
 }
 
 #[tokio::test]
-#[ignore = "needs a lab"]
+#[ignore = "needs the local lab; scripts/test runs it"]
 async fn heal_undoes_a_live_runs_faults_and_tells_it() {
     let lab = Lab::connect().await;
     lab.listen().await;
@@ -306,7 +306,7 @@ async fn heal_undoes_a_live_runs_faults_and_tells_it() {
 }
 
 #[tokio::test]
-#[ignore = "needs a lab"]
+#[ignore = "needs the local lab; scripts/test runs it"]
 async fn a_node_that_cannot_get_ready_leaves_all_whole() {
     let lab = Lab::connect().await;
     lab.listen().await;
@@ -334,7 +334,7 @@ async fn a_node_that_cannot_get_ready_leaves_all_whole() {
 }
 
 #[tokio::test]
-#[ignore = "needs a lab"]
+#[ignore = "needs the local lab; scripts/test runs it"]
 async fn a_node_whose_sshd_dies_heals_itself_and_the_hold_is_lost() {
     let lab = Lab::connect().await;
     lab.listen().await;
@@ -360,7 +360,7 @@ async fn a_node_whose_sshd_dies_heals_itself_and_the_hold_is_lost() {
 }
 
 #[tokio::test]
-#[ignore = "needs a lab"]
+#[ignore = "needs the local lab; scripts/test runs it"]
 async fn a_host_without_ip6tables_is_refused_only_if_it_has_ipv6() {
     let lab = Lab::connect().await;
     lab.listen().await;
@@ -385,5 +385,17 @@ async fn a_host_without_ip6tables_is_refused_only_if_it_has_ipv6() {
     assert!(events.all().iter().any(
         |event| matches!(event, Event::Note { text, .. } if text == "n2: note IPv6 is off here")
     ));
+    hold.release().await;
+}
+
+#[tokio::test]
+#[ignore = "needs the local lab; scripts/test runs it"]
+async fn a_lease_can_be_renewed_as_often_as_one_likes() {
+    let lab = Lab::connect().await;
+    let events = Arc::new(Events::default());
+    let hold = lab.acquire("often", LEASE, events).await.unwrap();
+    let renew = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do systemctl restart jtest-lease.timer; done
+        systemctl is-active jtest-lease.timer";
+    assert_eq!(lab.sh_all(renew).await, ["active"; 5]);
     hold.release().await;
 }

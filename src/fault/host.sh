@@ -47,6 +47,7 @@ jtest_is_held_by() {
 # Begins the lease anew. $1: its seconds.
 jtest_renew() {
   systemctl restart jtest-lease.timer
+  systemctl is-active --quiet jtest-lease.timer
   echo "$(($(jtest_now) + $1 * 100))" >"$jtest_dir/deadline.new"
   mv "$jtest_dir/deadline.new" "$jtest_dir/deadline"
 }
