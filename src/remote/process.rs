@@ -36,6 +36,12 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 /// `timeout`'s own status after its SIGTERM, and the one after its SIGKILL.
 const TIMEOUT_STATUSES: [u32; 2] = [124, 137];
 
+/// Whether somebody still waits for the script.
+pub(super) type Wanted<'a> = &'a (dyn Fn() -> bool + Send + Sync);
+
+/// Why a script is not started whose caller has gone.
+pub(super) const NOT_WANTED: &str = "nobody waits for it any more";
+
 /// Why a script did not start.
 pub(super) enum StartError {
     /// The connection was dead before the script was sent: it surely did not run.
@@ -64,12 +70,15 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Opens a channel and starts the script; with a sudo password, awaits root.
+    /// Opens a channel and starts the script; with a sudo password, awaits root. Never to be
+    /// broken off, or the host would keep the channel; a script that is not `wanted` any more
+    /// when the channel is open is not started.
     pub(super) async fn start(
         node: &NodeName,
         session: Arc<Session>,
         script: &Script,
         privilege: &Privilege,
+        wanted: Wanted<'_>,
     ) -> Result<Self, StartError> {
         let rejected = |reason| {
             StartError::Final(RemoteError::Rejected {
@@ -80,11 +89,15 @@ impl Exchange {
         };
         let by = privilege.for_script(script).map_err(rejected)?;
         let line = command_line(script, by).map_err(rejected)?;
+        // A server is slow to count an ended session out; a new connection has its own count.
         let channel = session.channel().await.map_err(|error| match error {
-            ChannelError::Dead(cause) => StartError::NotSent(cause),
-            ChannelError::Refused(reason) => rejected(reason),
+            ChannelError::Dead(cause) | ChannelError::Refused(cause) => StartError::NotSent(cause),
         })?;
         let (read, write) = channel.split();
+        if !wanted() {
+            let _gone_already = timeout(CLOSE_DEADLINE, write.close()).await;
+            return Err(rejected(NOT_WANTED.into()));
+        }
         let sent = write.exec(true, line).await;
         if sent.is_err() {
             return Err(StartError::NotSent(session.cause()));

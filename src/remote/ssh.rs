@@ -14,12 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::become_root::Privilege;
 use super::config::{Route, route};
-use super::process::{Exchange, StartError};
+use super::process::{Exchange, NOT_WANTED, StartError, Wanted};
 use super::session::{Session, establish};
 use super::{ConnectOptions, Host, Output, Process, Remote, RemoteError, Script};
 use crate::inventory::{Node, NodeName};
@@ -124,22 +124,43 @@ impl Inner {
         }
     }
 
+    /// Runs a script over the shared connection.
+    async fn run(&self, script: &Script, wanted: Wanted<'_>) -> Result<Output, RemoteError> {
+        let mut exchange = self.start(script, true, wanted).await?;
+        match exchange.feed(&script.stdin).await {
+            Ok(()) => exchange.finish().await,
+            Err(error) => {
+                exchange.close().await;
+                Err(error)
+            }
+        }
+    }
+
     /// Starts a script over the shared connection or one of its own; again after a reconnect,
     /// as long as it surely was not sent.
-    async fn start(&self, script: &Script, shared: bool) -> Result<Exchange, RemoteError> {
+    async fn start(
+        &self,
+        script: &Script,
+        shared: bool,
+        wanted: Wanted<'_>,
+    ) -> Result<Exchange, RemoteError> {
         let until = Instant::now() + RECONNECT_DEADLINE.min(script.deadline);
         let mut waits = RECONNECT_WAITS.into_iter();
         let mut first_cause: Option<String> = None;
         loop {
+            if !wanted() {
+                return Err(self.unreachable(script, NOT_WANTED.into()));
+            }
             let session = match timeout_at(until, self.session(shared)).await {
                 Ok(session) => session,
                 Err(_) => Err(StartError::NotSent("no new connection in time".into())),
             };
             let started = match session {
                 Ok(session) => {
-                    let start =
-                        Exchange::start(&self.node, Arc::clone(&session), script, &self.privilege);
-                    let started = start.await;
+                    let (node, privilege) = (&self.node, &self.privilege);
+                    let started =
+                        Exchange::start(node, Arc::clone(&session), script, privilege, wanted)
+                            .await;
                     if matches!(started, Err(StartError::NotSent(_))) {
                         self.retire(&session).await;
                     }
@@ -214,21 +235,16 @@ impl Remote for Ssh {
     async fn run(&self, script: &Script) -> Result<Output, RemoteError> {
         let begun = Instant::now();
         let permit = self.inner.permit(&self.inner.channels, script).await?;
-        let mut exchange = self.inner.start(script, true).await?;
-        let stdin = script.stdin.clone();
-        let task = tokio::spawn(async move {
+        let (answer, answered) = oneshot::channel();
+        let (inner, task_script) = (Arc::clone(&self.inner), script.clone());
+        tokio::spawn(async move {
             let _permit = permit;
-            match exchange.feed(&stdin).await {
-                Ok(()) => exchange.finish().await,
-                Err(error) => {
-                    exchange.close().await;
-                    Err(error)
-                }
-            }
+            let result = inner.run(&task_script, &|| !answer.is_closed()).await;
+            let _nobody_waits = answer.send(result);
         });
-        let result = match task.await {
+        let result = match answered.await {
             Ok(result) => result,
-            Err(error) => Err(self.inner.unreachable(script, error.to_string())),
+            Err(_) => Err(self.inner.unreachable(script, "its task panicked".into())),
         };
         tracing::debug!(
             node = %self.inner.node,
@@ -242,7 +258,7 @@ impl Remote for Ssh {
 
     async fn open(&self, script: &Script) -> Result<Box<dyn Process>, RemoteError> {
         let permit = self.inner.permit(&self.inner.conversations, script).await?;
-        let mut exchange = self.inner.start(script, false).await?;
+        let mut exchange = self.inner.start(script, false, &|| true).await?;
         exchange.feed(&script.stdin).await?;
         Ok(Box::new(Conversation {
             exchange,
