@@ -55,9 +55,7 @@ fn rabbitmq_conf(members: &[(NodeName, String)], cluster: &Cluster) -> String {
          loopback_users = none\n\
          disk_free_limit.absolute = {DISK_FREE_LIMIT}\n\
          log.file.level = info\n\
-         cluster_formation.peer_discovery_backend = classic_config\n\
-         cluster_formation.target_cluster_size_hint = {}\n",
-        members.len()
+         cluster_formation.peer_discovery_backend = classic_config\n"
     );
     for (number, (name, _)) in members.iter().enumerate() {
         // Writing to a string cannot fail.
@@ -116,7 +114,6 @@ mod tests {
         disk_free_limit.absolute = 50MB
         log.file.level = info
         cluster_formation.peer_discovery_backend = classic_config
-        cluster_formation.target_cluster_size_hint = 2
         cluster_formation.classic_config.nodes.1 = rabbit@n1
         cluster_formation.classic_config.nodes.2 = rabbit@n2
         ---
