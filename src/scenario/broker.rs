@@ -109,15 +109,6 @@ pub fn without_effect(scenario: &Scenario, version: BrokerVersion) -> Vec<String
              its metadata store is a Raft cluster that needs a majority anyway"
         ));
     }
-    // Seen with 3.8.9: it reads the group's size from another key than clients write it to.
-    if let (QueueType::Quorum, Some(replicas)) = (scenario.queue.kind, scenario.queue.replicas)
-        && !version.at_least(3, 9)
-        && replicas != 5
-    {
-        told.push(format!(
-            "RabbitMQ {version} gives a quorum queue up to 5 replicas, whatever `replicas: {replicas}` asks for"
-        ));
-    }
     told
 }
 
@@ -199,14 +190,5 @@ mod tests {
         assert_eq!(without_effect(&scenario, version("4.3.6")).len(), 1);
         scenario.cluster.partition_handling = PartitionHandling::Ignore;
         assert!(without_effect(&scenario, version("4.3.6")).is_empty());
-    }
-
-    #[test]
-    fn the_first_quorum_queues_choose_their_size() {
-        let mut scenario = testing::scenario();
-        assert!(without_effect(&scenario, version("3.8.9")).is_empty());
-        scenario.queue.replicas = Some(3);
-        assert_eq!(without_effect(&scenario, version("3.8.9")).len(), 1);
-        assert!(without_effect(&scenario, version("3.10.8")).is_empty());
     }
 }
