@@ -9,10 +9,10 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use tar::Archive;
 
-use super::status::question;
+use super::status::{ask_member, question};
 use super::{Broker, Member};
 use crate::inventory::NodeName;
 use crate::remote::{RemoteError, Script};
@@ -90,12 +90,39 @@ async fn collect_member(
     home: PathBuf,
     since: i64,
 ) -> Result<(), CollectError> {
+    let (fetched, last_words) = join(fetch(member, since), ask_member(member, question)).await;
+    let (packed, ended) = fetched;
+    let last_words = match last_words {
+        Ok(answer) => format!("{answer:#}\n"),
+        Err(error) => format!("{error}\n"),
+    };
+    let unpacked = tokio::task::spawn_blocking(move || {
+        std::fs::create_dir_all(&home)?;
+        std::fs::write(home.join("status.json"), last_words)?;
+        unpack(&packed, &home)
+    })
+    .await
+    .unwrap_or_else(|panic| Err(io::Error::other(panic)));
+    // What came of a transfer that broke off is kept; why it did is the better error.
+    ended?;
+    unpacked.map_err(|error| CollectError::Unpack {
+        node: member.name.clone(),
+        error,
+    })
+}
+
+/// What the host sent, and how that ended.
+async fn fetch(member: &Member, since: i64) -> (Vec<u8>, Result<(), CollectError>) {
+    let mut packed = Vec::new();
+    let ended = fetch_into(&mut packed, member, since).await;
+    (packed, ended)
+}
+
+async fn fetch_into(packed: &mut Vec<u8>, member: &Member, since: i64) -> Result<(), CollectError> {
     let script = Script::new("collect its logs", COLLECT)
         .arg(since.to_string())
-        .arg(question)
         .deadline(DEADLINE);
     let mut process = member.host.open(&script).await?;
-    let mut packed = Vec::new();
     while let Some(chunk) = process.read_chunk().await? {
         if packed.len() + chunk.len() > PACKED_MAX {
             return Err(CollectError::TooLarge(member.name.clone()));
@@ -103,13 +130,7 @@ async fn collect_member(
         packed.extend_from_slice(&chunk);
     }
     process.finish().await?;
-    let unpacked = tokio::task::spawn_blocking(move || unpack(&packed, &home)).await;
-    unpacked
-        .unwrap_or_else(|panic| Err(io::Error::other(panic)))
-        .map_err(|error| CollectError::Unpack {
-            node: member.name.clone(),
-            error,
-        })
+    Ok(())
 }
 
 fn unpack(packed: &[u8], home: &Path) -> io::Result<()> {

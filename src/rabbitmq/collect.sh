@@ -1,21 +1,31 @@
 # Everything of this node that explains a run, as a compressed tar on standard output.
-# $1: the moment (seconds since the epoch) from which the journals are wanted. $2: what the
-# broker is asked by eval. Each part may fail alone; a dead broker still gives its files.
+# $1: the moment (seconds since the epoch) from which the journals are wanted. Each part may fail
+# alone, and no part waits for another; a dead broker still gives its files.
 home=$(mktemp -d /run/jtest-collect.XXXXXX)
 trap 'rm -rf "$home"' EXIT
+trap 'exit 1' HUP INT TERM
 limit=67108864
 mkdir "$home/log" "$home/config"
+ask() { timeout 25 "$@" 2>&1 </dev/null || echo "(exit status $?)"; }
+journal() { ask journalctl --no-pager --output=short-iso-precise --since="@$1" "$2" | tail -c "$limit"; }
+ctl() { if pgrep -x beam.smp >/dev/null; then ask rabbitmqctl -q -t 20 "$@"; else echo '(no broker runs)'; fi; }
+# Passwords in the usual places: `x_password = y`, `{password, "y"}`, `scheme://user:y@host`.
+masked() {
+  sed -E -e 's/^([^#=]*(pass|secret|cookie)[^=]*=).*/\1 ***/I' \
+    -e 's/((pass|secret|cookie)[a-z_]*[[:space:]]*,[[:space:]]*)(<<)?"[^"]*"(>>)?/\1"***"/Ig' \
+    -e 's/(setcookie[[:space:]]+)[^[:space:]"]+/\1***/g' \
+    -e 's#(://[^:/@[:space:]]*:)[^@/[:space:]]*@#\1***@#g' "$1"
+}
+
+journal "$1" --unit=rabbitmq-server >"$home/unit.log" &
+journal "$1" --dmesg >"$home/kernel.log" &
+ctl cluster_status >"$home/cluster_status.txt" &
+ctl list_queues name type policy pid state messages_ready messages_unacknowledged consumers >"$home/queues.txt" &
 for file in /var/log/rabbitmq/*; do
-  if [ -f "$file" ]; then tail -c "$limit" "$file" >"$home/log/$(basename "$file")"; fi
+  if [ -f "$file" ]; then tail -c "$limit" "$file" >"$home/log/$(basename "$file")" || true; fi
 done
 for file in rabbitmq.conf advanced.config rabbitmq-env.conf enabled_plugins; do
-  if [ -f "/etc/rabbitmq/$file" ]; then cp "/etc/rabbitmq/$file" "$home/config/$file"; fi
+  if [ -f "/etc/rabbitmq/$file" ]; then masked "/etc/rabbitmq/$file" >"$home/config/$file" || true; fi
 done
-ask() { timeout 25 "$@" 2>&1 || echo "(exit status $?)"; }
-ask journalctl --no-pager --output=short-iso-precise --unit=rabbitmq-server --since="@$1" | tail -c "$limit" >"$home/unit.log"
-ask journalctl --no-pager --output=short-iso-precise --dmesg --since="@$1" | tail -c "$limit" >"$home/kernel.log"
-if pidof -q beam.smp || pgrep -x beam.smp >/dev/null; then
-  ask rabbitmqctl -q -t 20 cluster_status >"$home/cluster_status.txt"
-  ask rabbitmqctl -q -t 20 eval --formatter json "$2" >"$home/status.json"
-fi
+wait
 tar -C "$home" -czf - .

@@ -1,6 +1,8 @@
 //! The files that a node of the cluster is given. Pure text.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use crate::inventory::NodeName;
 use crate::scenario::{Cluster, PartitionHandling};
@@ -24,26 +26,51 @@ pub struct NodeFiles {
     pub hosts: String,
 }
 
-/// The Erlang name of a node.
-pub fn erlang_name(node: &NodeName) -> String {
-    format!("rabbit@{node}")
+/// A node of the cluster as its peers know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// `rabbit@` and a name of the host.
+    pub erlang_name: String,
+    /// Where the name leads.
+    pub address: IpAddr,
 }
 
-/// The files of `node` in a cluster of `members` (names with the addresses for their peers).
-pub fn render(node: &NodeName, members: &[(NodeName, String)], cluster: &Cluster) -> NodeFiles {
+/// The Erlang names of nodes: `rabbit@` and the first part of each one's name, as long as that
+/// is a host name and no other node's; else a number.
+pub fn erlang_names(nodes: &[&NodeName]) -> BTreeMap<NodeName, String> {
+    let mut taken = BTreeSet::new();
+    let mut names = BTreeMap::new();
+    for (index, node) in nodes.iter().enumerate() {
+        let first = node.0.split('.').next().unwrap_or_default();
+        let is_host_name = first.starts_with(|c: char| c.is_ascii_alphabetic())
+            && first
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        let name = if is_host_name && taken.insert(first.to_ascii_lowercase()) {
+            first.to_owned()
+        } else {
+            format!("jtest-node-{}", index + 1)
+        };
+        names.insert((*node).clone(), format!("rabbit@{name}"));
+    }
+    names
+}
+
+/// The files of the node of that name in a cluster of `peers`, itself included.
+pub fn render(erlang_name: &str, peers: &[Peer], cluster: &Cluster) -> NodeFiles {
     NodeFiles {
-        rabbitmq_conf: rabbitmq_conf(members, cluster),
+        rabbitmq_conf: rabbitmq_conf(peers, cluster),
         advanced_config: format!(
             "%% Written by jtest.\n[{{kernel, [{{net_ticktime, {}}}]}}].\n",
             cluster.net_ticktime_s
         ),
-        env_conf: format!("# Written by jtest.\nNODENAME={}\n", erlang_name(node)),
+        env_conf: format!("# Written by jtest.\nNODENAME={erlang_name}\n"),
         unit: unit(cluster),
-        hosts: hosts(members),
+        hosts: hosts(peers),
     }
 }
 
-fn rabbitmq_conf(members: &[(NodeName, String)], cluster: &Cluster) -> String {
+fn rabbitmq_conf(peers: &[Peer], cluster: &Cluster) -> String {
     let handling = match cluster.partition_handling {
         PartitionHandling::Ignore => "ignore",
         PartitionHandling::PauseMinority => "pause_minority",
@@ -57,13 +84,13 @@ fn rabbitmq_conf(members: &[(NodeName, String)], cluster: &Cluster) -> String {
          log.file.level = info\n\
          cluster_formation.peer_discovery_backend = classic_config\n"
     );
-    for (number, (name, _)) in members.iter().enumerate() {
+    for (number, peer) in peers.iter().enumerate() {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
             "cluster_formation.classic_config.nodes.{} = {}",
             number + 1,
-            erlang_name(name)
+            peer.erlang_name
         );
     }
     text
@@ -77,10 +104,13 @@ fn unit(cluster: &Cluster) -> String {
     text
 }
 
-fn hosts(members: &[(NodeName, String)]) -> String {
-    members
+fn hosts(peers: &[Peer]) -> String {
+    peers
         .iter()
-        .map(|(name, address)| format!("{address} {name}\n"))
+        .filter_map(|peer| {
+            let (_, name) = peer.erlang_name.split_once('@')?;
+            Some(format!("{} {name}\n", peer.address))
+        })
         .collect()
 }
 
@@ -92,9 +122,35 @@ mod tests {
     use crate::scenario::Source;
 
     #[test]
+    fn erlang_names_are_short_and_differ() {
+        let names = [
+            "n1",
+            "web1.example.com",
+            "web1.example.org",
+            "10.0.0.7",
+            "N1",
+        ]
+        .map(|name| NodeName(name.into()));
+        let all = erlang_names(&names.each_ref());
+        assert_eq!(
+            names.each_ref().map(|name| all[name].as_str()),
+            [
+                "rabbit@n1",
+                "rabbit@web1",
+                "rabbit@jtest-node-3",
+                "rabbit@jtest-node-4",
+                "rabbit@jtest-node-5"
+            ]
+        );
+    }
+
+    #[test]
     fn the_files_of_a_node() {
-        let members = [("n1", "10.0.0.1"), ("n2", "fd00::2")]
-            .map(|(name, address)| (NodeName(name.into()), address.into()));
+        let peers =
+            [("rabbit@n1", "10.0.0.1"), ("rabbit@n2", "fd00::2")].map(|(name, address)| Peer {
+                erlang_name: name.into(),
+                address: address.parse().unwrap(),
+            });
         let cluster = Cluster {
             source: Source::Apt,
             version: None,
@@ -103,7 +159,7 @@ mod tests {
             systemd_restart: false,
             deploy_timeout: Duration::from_secs(60),
         };
-        let files = render(&members[1].0, &members, &cluster);
+        let files = render("rabbit@n2", &peers, &cluster);
         insta::assert_snapshot!(format!(
             "{}---\n{}---\n{}---\n{}---\n{}",
             files.rabbitmq_conf, files.advanced_config, files.env_conf, files.unit, files.hosts

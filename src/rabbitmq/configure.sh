@@ -5,6 +5,7 @@ state=/var/lib/jtest
 mkdir -p "$state/original"
 chmod 700 "$state"
 changed=
+if [ ! -e "$state/cookie" ] && systemctl is-active --quiet rabbitmq-server; then : >"$state/was-active"; fi
 
 # What was there before jtest is kept once, and `none` where nothing was.
 keep() {

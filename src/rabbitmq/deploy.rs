@@ -6,44 +6,35 @@
 //! the hosts disposable, before anything is touched.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::config::{self, NodeFiles};
+use super::config::{self, NodeFiles, Peer};
+use super::packages::Packages;
 use super::recover::RecoverError;
-use super::{Broker, Member, ready};
+use super::survey::{Coming, Found, judge, survey};
+use super::{Broker, Member, USER, VHOST, setup};
 use crate::event::Emit;
 use crate::inventory::{NodeName, Secret};
 use crate::remote::{RemoteError, Script};
-use crate::scenario::{
-    BrokerVersion, Cluster, QueueType, Scenario, Source, refusals, without_effect,
-};
+use crate::scenario::{Cluster, Scenario, Source};
 use crate::workload::Credentials;
 
-const SURVEY: &str = include_str!("survey.sh");
 const INSTALL: &str = include_str!("install.sh");
 const CONFIGURE: &str = include_str!("configure.sh");
 const RESTART: &str = include_str!("restart.sh");
-const SETUP: &str = include_str!("setup.sh");
 const TEARDOWN: &str = include_str!("teardown.sh");
 
-const SURVEY_DEADLINE: Duration = Duration::from_secs(240);
 const INSTALL_DEADLINE: Duration = Duration::from_secs(600);
 const CONFIGURE_DEADLINE: Duration = Duration::from_secs(60);
 const RESTART_DEADLINE: Duration = Duration::from_secs(300);
-const SETUP_DEADLINE: Duration = Duration::from_secs(120);
 const TEARDOWN_DEADLINE: Duration = Duration::from_secs(300);
-const WHOLE_DEADLINE: Duration = Duration::from_secs(180);
 
-/// Bytes of all packages together.
-const DEBS_BYTES_MAX: u64 = 512 << 20;
+/// What the teardown's script says of a broker that jtest did not configure.
+const FOREIGN_BROKER: &str = "broker";
 
-/// The user that jtest makes on the brokers.
-const USER: &str = "jtest";
-const VHOST: &str = "/";
 /// The credentials of an existing cluster, if jtest must not make a user of its own there.
 const USER_VARIABLE: &str = "JTEST_RABBITMQ_USER";
 const PASSWORD_VARIABLE: &str = "JTEST_RABBITMQ_PASSWORD";
@@ -57,8 +48,8 @@ pub enum DeployError {
     /// Hosts failed.
     #[error("{}", list(.0))]
     Hosts(Vec<RemoteError>),
-    /// The packages cannot be read.
-    #[error("cannot read the packages in {directory}: {error}")]
+    /// The packages cannot be used.
+    #[error("cannot use the packages in {directory}: {error}")]
     Debs {
         /// The directory.
         directory: String,
@@ -78,16 +69,6 @@ fn list(errors: &[RemoteError]) -> String {
     lines.join("\n  ")
 }
 
-/// What of a broker is on a host before anything is done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Found {
-    installed: Option<String>,
-    candidate: Option<String>,
-    /// The digest of the cookie, if jtest made it.
-    cookie: Option<String>,
-    is_active: bool,
-}
-
 impl Broker {
     /// Deploys what the scenario asks for and leaves the queue under test empty.
     pub async fn deploy(
@@ -96,16 +77,27 @@ impl Broker {
         emit: &dyn Emit,
     ) -> Result<Self, DeployError> {
         let cluster = &scenario.cluster;
+        let packages = match &cluster.source {
+            Source::Debs(directory) => Some(Packages::find(directory)?),
+            Source::Apt | Source::Installed | Source::Existing => None,
+        };
         let found = survey(&members, cluster).await?;
-        refuse(&members, scenario, &found, emit)?;
+        let coming = judge(&members, scenario, &found, packages.as_ref(), emit)?;
+        let (credentials, makes_user) = credentials(&cluster.source)?;
+        let is_existing = cluster.source == Source::Existing;
         let broker = Self {
-            credentials: credentials(&cluster.source)?,
+            erlang_names: Arc::new(erlang_names(&members, &found)),
+            credentials,
+            makes_user,
+            is_existing,
             queue: scenario.queue.clone(),
             members: Arc::new(members),
         };
-        if cluster.source != Source::Existing {
-            broker.install(cluster, &found, emit).await?;
-            if !broker.configure(cluster, &found).await? {
+        if !is_existing {
+            broker
+                .install(cluster, &coming, packages.as_ref(), emit)
+                .await?;
+            if broker.configure(cluster, &found).await? {
                 emit.note(None, "the cluster is as it should be".to_owned());
                 match broker.set_up(emit).await {
                     Ok(()) => return Ok(broker),
@@ -122,55 +114,59 @@ impl Broker {
     async fn install(
         &self,
         cluster: &Cluster,
-        found: &BTreeMap<NodeName, Found>,
+        coming: &BTreeMap<NodeName, Coming>,
+        packages: Option<&Packages>,
         emit: &dyn Emit,
     ) -> Result<(), DeployError> {
-        let lacking: Vec<&Member> = self
+        let lacking: Vec<(&Member, &str)> = self
             .members
             .iter()
-            .filter(|member| lacks_package(found.get(&member.name), cluster))
+            .filter_map(|member| Some((member, coming.get(&member.name)?)))
+            .filter(|(_, coming)| !coming.is_there)
+            .map(|(member, coming)| (member, coming.version.as_deref().unwrap_or_default()))
             .collect();
-        if lacking.is_empty() {
+        let Some((_, version)) = lacking.first() else {
             return Ok(());
-        }
-        let (how, archive) = match &cluster.source {
-            Source::Apt => ("apt", Vec::new()),
-            Source::Debs(directory) => ("debs", pack_debs(directory)?),
-            Source::Installed | Source::Existing => return Ok(()),
         };
         emit.note(
             None,
-            format!("installing RabbitMQ on {} hosts", lacking.len()),
+            format!("installing RabbitMQ {version} on {} hosts", lacking.len()),
         );
-        let script = Script::new("install RabbitMQ", INSTALL)
-            .arg(how)
-            .arg(cluster.version.clone().unwrap_or_default())
-            .stdin(archive)
-            .deadline(INSTALL_DEADLINE);
-        on_all(lacking.into_iter(), async |_| script.clone()).await?;
+        let (how, archive) = match (&cluster.source, packages) {
+            (Source::Debs(directory), Some(packages)) => ("debs", packages.pack(directory)?),
+            _ => ("apt", Vec::new()),
+        };
+        let versions: BTreeMap<_, _> = lacking
+            .iter()
+            .map(|(member, version)| (&member.name, *version))
+            .collect();
+        on_all(lacking.iter().map(|(member, _)| *member), |member| {
+            Script::new("install RabbitMQ", INSTALL)
+                .arg(how)
+                .arg(versions.get(&member.name).copied().unwrap_or_default())
+                .stdin(archive.clone())
+                .deadline(INSTALL_DEADLINE)
+        })
+        .await?;
         Ok(())
     }
 
-    /// Gives every node its files; whether the brokers have to start from nothing then.
+    /// Gives every node its files; whether all was right already and the brokers may stay as they are.
     async fn configure(
         &self,
         cluster: &Cluster,
         found: &BTreeMap<NodeName, Found>,
     ) -> Result<bool, DeployError> {
-        let peers: Vec<(NodeName, String)> = self
-            .members
-            .iter()
-            .map(|member| (member.name.clone(), member.peer_address.clone()))
-            .collect();
+        let peers = self.peers(found);
         let cookie = new_cookie(found);
-        let answers = on_all(self.members.iter(), async |member| {
-            let files = config::render(&member.name, &peers, cluster);
+        let answers = on_all(self.members.iter(), |member| {
+            let files = config::render(&self.erlang_name(&member.name), &peers, cluster);
             configure(&files, cookie.as_ref())
         })
         .await?;
         let is_changed = answers.iter().any(|(_, answer)| answer != "same");
         let is_down = found.values().any(|found| !found.is_active);
-        Ok(is_changed || is_down || !self.is_one_cluster().await)
+        Ok(!is_changed && !is_down && self.is_one_cluster().await)
     }
 
     async fn start_from_nothing(&self, emit: &dyn Emit) -> Result<(), DeployError> {
@@ -179,8 +175,20 @@ impl Broker {
             format!("starting {} brokers from nothing", self.members.len()),
         );
         let restart = Script::new("start the broker", RESTART).deadline(RESTART_DEADLINE);
-        on_all(self.members.iter(), async |_| restart.clone()).await?;
+        on_all(self.members.iter(), |_| restart.clone()).await?;
         Ok(())
+    }
+
+    fn peers(&self, found: &BTreeMap<NodeName, Found>) -> Vec<Peer> {
+        self.members
+            .iter()
+            .filter_map(|member| {
+                Some(Peer {
+                    erlang_name: self.erlang_name(&member.name),
+                    address: found.get(&member.name)?.address?,
+                })
+            })
+            .collect()
     }
 
     /// Whether every node sees every node running and none reports a partition.
@@ -191,65 +199,50 @@ impl Broker {
                 .values()
                 .all(|view| view.running.len() == self.members.len() && view.partitions.is_empty())
     }
-
-    /// The user, the policy, the empty queue; then the proof that the cluster is ready.
-    async fn set_up(&self, emit: &dyn Emit) -> Result<(), DeployError> {
-        if std::env::var_os(USER_VARIABLE).is_none() || self.credentials.user == USER {
-            let script = Script::new("set up the user and the policy", SETUP)
-                .arg(&self.credentials.user)
-                .arg(&self.credentials.vhost)
-                .arg(format!("^{}$", escape_regex(&self.queue.name)))
-                .arg(self.policy())
-                .stdin_secret(&self.credentials.password)
-                .deadline(SETUP_DEADLINE);
-            on_all(self.members.iter().take(1), async |_| script.clone()).await?;
-        }
-        ready::declare(self).await.map_err(DeployError::NotReady)?;
-        self.await_whole(WHOLE_DEADLINE).await?;
-        ready::prove(self).await.map_err(DeployError::NotReady)?;
-        emit.note(
-            None,
-            "ready: every node sees all running, and a message went in and out of each".to_owned(),
-        );
-        Ok(())
-    }
-
-    /// The definition of the queue's policy; empty for none.
-    fn policy(&self) -> String {
-        if self.queue.kind != QueueType::Mirrored {
-            return String::new();
-        }
-        let replicas = self
-            .queue
-            .replicas
-            .map_or(self.members.len(), |count| count as usize);
-        format!(r#"{{"ha-mode":"exactly","ha-params":{replicas},"ha-sync-mode":"automatic"}}"#)
-    }
 }
 
 /// Undoes what deploy did on every member; what was found to undo, by host.
 pub async fn teardown(members: &[Member]) -> BTreeMap<NodeName, Result<Vec<String>, RemoteError>> {
     let script = Script::new("undo the deployment", TEARDOWN).deadline(TEARDOWN_DEADLINE);
-    join_all(members.iter().map(async |member| {
+    let undoing = members.iter().map(async |member| {
         let undone = member.host.run(&script).await;
         let lines = undone.map(|output| output.text().lines().map(str::to_owned).collect());
-        (member.name.clone(), lines)
-    }))
-    .await
-    .into_iter()
-    .collect()
+        (member, lines)
+    });
+    let mut all = BTreeMap::new();
+    // One after the other: the nodes of an existing cluster all have the same to remove.
+    for (member, lines) in join_all(undoing).await {
+        let lines = match lines {
+            Ok(lines) => without_foreign(member, lines).await,
+            Err(error) => Err(error),
+        };
+        all.insert(member.name.clone(), lines);
+    }
+    all
+}
+
+async fn without_foreign(
+    member: &Member,
+    mut lines: Vec<String>,
+) -> Result<Vec<String>, RemoteError> {
+    let count = lines.len();
+    lines.retain(|line| line != FOREIGN_BROKER);
+    if lines.len() < count {
+        lines.extend(setup::clean_up(member).await?);
+    }
+    Ok(lines)
 }
 
 /// Runs a script on each member, all at once; every host that failed is told.
-async fn on_all<'a>(
+pub(super) async fn on_all<'a>(
     members: impl Iterator<Item = &'a Member>,
-    script: impl AsyncFn(&'a Member) -> Script,
+    script: impl Fn(&'a Member) -> Script,
 ) -> Result<Vec<(NodeName, String)>, DeployError> {
     let mut answers = Vec::new();
     let mut errors = Vec::new();
-    let runs = members.map(async |member| {
-        let script = script(member).await;
-        (member, member.host.run(&script).await)
+    let runs = members.map(|member| {
+        let script = script(member);
+        async move { (member, member.host.run(&script).await) }
     });
     for (member, outcome) in join_all(runs).await {
         match outcome {
@@ -264,105 +257,19 @@ async fn on_all<'a>(
     }
 }
 
-async fn survey(
+/// What an existing broker calls itself, and what jtest calls the others.
+fn erlang_names(
     members: &[Member],
-    cluster: &Cluster,
-) -> Result<BTreeMap<NodeName, Found>, DeployError> {
-    let source = match cluster.source {
-        Source::Apt => "apt",
-        Source::Debs(_) | Source::Installed | Source::Existing => "other",
-    };
-    let script = Script::new("look for a broker", SURVEY)
-        .arg(source)
-        .deadline(SURVEY_DEADLINE);
-    let answers = on_all(members.iter(), async |_| script.clone()).await?;
-    Ok(answers
-        .into_iter()
-        .map(|(name, text)| (name, understand(&text)))
-        .collect())
-}
-
-fn understand(text: &str) -> Found {
-    let lines: BTreeMap<&str, &str> = text
-        .lines()
-        .filter_map(|line| line.split_once('='))
-        .collect();
-    let value = |key: &str| {
-        lines
-            .get(key)
-            .filter(|value| !value.is_empty())
-            .map(|value| (*value).to_owned())
-    };
-    Found {
-        installed: value("installed"),
-        candidate: value("candidate"),
-        cookie: value("cookie"),
-        is_active: value("active").as_deref() == Some("active"),
-    }
-}
-
-/// Everything that speaks against the deployment, before anything is touched.
-fn refuse(
-    members: &[Member],
-    scenario: &Scenario,
     found: &BTreeMap<NodeName, Found>,
-    emit: &dyn Emit,
-) -> Result<(), DeployError> {
-    let cluster = &scenario.cluster;
-    let mut reasons = BTreeSet::new();
-    let mut remarks = BTreeSet::new();
-    for member in members {
-        let found = found.get(&member.name);
-        if cluster.source != Source::Existing && !member.is_disposable {
-            reasons.insert(format!(
-                "{}: deploy wipes the broker's data, and the inventory does not allow it; set `jtest_disposable: true` for hosts that are only for tests, or use `source: existing`",
-                member.name
-            ));
-        }
-        let installed = found.and_then(|found| found.installed.clone());
-        if installed.is_none() && matches!(cluster.source, Source::Installed) {
-            reasons.insert(format!(
-                "{}: RabbitMQ is not installed; install it, or use `source: apt`",
-                member.name
-            ));
-        }
-        let coming = match (&cluster.source, &cluster.version) {
-            (Source::Apt | Source::Debs(_), Some(version)) => Some(version.clone()),
-            (Source::Apt, None) => {
-                installed.or_else(|| found.and_then(|found| found.candidate.clone()))
-            }
-            (Source::Debs(_) | Source::Installed | Source::Existing, _) => installed,
-        };
-        if cluster.source == Source::Apt && coming.is_none() {
-            reasons.insert(format!(
-                "{}: its package sources have no rabbitmq-server; add one that has, or use `source: debs`",
-                member.name
-            ));
-        }
-        if let Some(version) = coming.as_deref().and_then(BrokerVersion::parse) {
-            reasons.extend(refusals(scenario, version).iter().map(ToString::to_string));
-            remarks.extend(without_effect(scenario, version));
+) -> BTreeMap<NodeName, String> {
+    let names: Vec<&NodeName> = members.iter().map(|member| &member.name).collect();
+    let mut all = config::erlang_names(&names);
+    for (name, found) in found {
+        if let Some(existing) = &found.existing {
+            all.insert(name.clone(), existing.node.clone());
         }
     }
-    for remark in remarks {
-        emit.note(None, remark);
-    }
-    if reasons.is_empty() {
-        return Ok(());
-    }
-    let reasons: Vec<String> = reasons.into_iter().collect();
-    Err(DeployError::Refused(reasons.join("\n  ")))
-}
-
-fn lacks_package(found: Option<&Found>, cluster: &Cluster) -> bool {
-    let Some(installed) = found.and_then(|found| found.installed.as_deref()) else {
-        return true;
-    };
-    let wanted = cluster.version.as_deref().unwrap_or_default();
-    let without_epoch = installed
-        .split_once(':')
-        .map_or(installed, |(_, rest)| rest);
-    !(installed.starts_with(wanted) || without_epoch.starts_with(wanted))
+    all
 }
 
 /// A cookie for all, unless all have the same one of ours already.
@@ -399,70 +306,31 @@ fn configure(files: &NodeFiles, cookie: Option<&Secret>) -> Script {
     }
 }
 
-fn credentials(source: &Source) -> Result<Credentials, DeployError> {
+/// How clients log in, and whether jtest makes that user.
+fn credentials(source: &Source) -> Result<(Credentials, bool), DeployError> {
     let own = || Credentials {
         user: USER.to_owned(),
         password: random_secret(),
         vhost: VHOST.to_owned(),
     };
     if *source != Source::Existing {
-        return Ok(own());
+        return Ok((own(), true));
     }
     match (
         std::env::var(USER_VARIABLE),
         std::env::var(PASSWORD_VARIABLE),
     ) {
-        (Ok(user), Ok(password)) => Ok(Credentials {
-            user,
-            password: Secret::new(password),
-            vhost: VHOST.to_owned(),
-        }),
-        (Err(_), Err(_)) => Ok(own()),
+        (Ok(user), Ok(password)) => {
+            let given = Credentials {
+                user,
+                password: Secret::new(password),
+                vhost: VHOST.to_owned(),
+            };
+            Ok((given, false))
+        }
+        (Err(_), Err(_)) => Ok((own(), true)),
         _ => Err(DeployError::Refused(format!(
             "set both {USER_VARIABLE} and {PASSWORD_VARIABLE}, or neither: then jtest makes a user of its own"
         ))),
     }
-}
-
-/// A queue's name inside a policy's pattern.
-fn escape_regex(name: &str) -> String {
-    let mut escaped = String::new();
-    for c in name.chars() {
-        if !c.is_alphanumeric() && c != '_' && c != '-' {
-            escaped.push('\\');
-        }
-        escaped.push(c);
-    }
-    escaped
-}
-
-fn pack_debs(directory: &Path) -> Result<Vec<u8>, DeployError> {
-    let failed = |error| DeployError::Debs {
-        directory: directory.display().to_string(),
-        error,
-    };
-    let mut names: Vec<_> = std::fs::read_dir(directory)
-        .and_then(|entries| {
-            entries
-                .map(|entry| Ok(entry?.path()))
-                .collect::<Result<_, _>>()
-        })
-        .map_err(failed)?;
-    names.retain(|path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "deb"));
-    names.sort();
-    if names.is_empty() {
-        return Err(failed(std::io::Error::other("there is no .deb file in it")));
-    }
-    let mut archive = tar::Builder::new(Vec::new());
-    let mut bytes = 0;
-    for path in names {
-        let name = path.file_name().unwrap_or_default().to_owned();
-        bytes += std::fs::metadata(&path).map_err(failed)?.len();
-        if bytes > DEBS_BYTES_MAX {
-            let error = format!("they are larger than {DEBS_BYTES_MAX} bytes");
-            return Err(failed(std::io::Error::other(error)));
-        }
-        archive.append_path_with_name(&path, name).map_err(failed)?;
-    }
-    archive.into_inner().map_err(failed)
 }

@@ -1,6 +1,6 @@
-# Installs the broker without starting it. $1: how (apt or debs); $2: a version, or empty.
-# For debs, standard input is a tar of them. What was not there before is remembered, so that a
-# teardown can remove it.
+# Installs the broker without starting it. $1: how (apt or debs); $2: its version, or empty.
+# For debs, standard input is a tar of them. Which packages were not there before is remembered,
+# also after a failure, so that a teardown can remove them.
 state=/var/lib/jtest
 mkdir -p "$state"
 chmod 700 "$state"
@@ -10,34 +10,30 @@ packages() { dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^in
 
 # The broker must not come up with a cookie and a name that it made itself.
 policy=/usr/sbin/policy-rc.d
+mark='# Written by jtest, for as long as it installs a broker.'
 debs=
-cleanup() {
-  [ -z "${ours:-}" ] || rm -f "$policy"
-  [ -z "$debs" ] || rm -rf "$debs"
+finish() {
+  if grep -qxF "$mark" "$policy" 2>/dev/null; then rm -f "$policy"; fi
+  if [ -n "$debs" ]; then rm -rf "$debs"; fi
+  packages | comm -13 "$state/packages.before" - >>"$state/packages.installed"
+  sort -u -o "$state/packages.installed" "$state/packages.installed"
+  rm -f "$state/packages.before"
 }
-trap cleanup EXIT
-if [ ! -e "$policy" ]; then
-  ours=yes
-  printf '#!/bin/sh\nexit 101\n' >"$policy"
-  chmod 755 "$policy"
-fi
+[ -e "$state/packages.before" ] || packages >"$state/packages.before"
+trap finish EXIT
+trap 'exit 1' HUP INT TERM
+if ! getent passwd rabbitmq >/dev/null; then : >"$state/user.none"; fi
+[ -e "$policy" ] || printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy"
+chmod 755 "$policy"
 
-packages >"$state/packages.before"
 case $1 in
 apt)
-  apt update
-  if ! apt install -y --no-install-recommends "rabbitmq-server${2:+=$2*}"; then
-    { echo 'versions that this host can install:'; apt-cache madison rabbitmq-server; } >&2
-    exit 1
-  fi
+  apt install -y --no-install-recommends --allow-downgrades "rabbitmq-server${2:+=$2}" ||
+    { apt update && apt install -y --no-install-recommends --allow-downgrades "rabbitmq-server${2:+=$2}"; }
   ;;
 debs)
   debs=$(mktemp -d "$state/debs.XXXXXX")
-  tar -x -f - -C "$debs"
-  apt install -y --no-install-recommends --no-download "$debs"/*.deb
+  tar -x --no-same-owner -f - -C "$debs"
+  apt install -y --no-install-recommends --allow-downgrades --no-download "$debs"/*.deb
   ;;
-esac
-packages >"$state/packages.after"
-comm -13 "$state/packages.before" "$state/packages.after" >>"$state/packages.installed"
-sort -u -o "$state/packages.installed" "$state/packages.installed"
-rm -f "$state/packages.before" "$state/packages.after"
+esac >/dev/null

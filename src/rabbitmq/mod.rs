@@ -1,6 +1,9 @@
 //! The only room that knows RabbitMQ's files and commands.
 //!
-//! - [`deploy`]: from bare hosts to a cluster that is proven ready, and back
+//! - [`deploy`]: from bare hosts to a cluster that is proven ready, and back; [`survey`] looks first,
+//!   [`config`] writes the files, [`packages`] reads packages, [`setup`] makes user and policy,
+//!   [`ready`] the queue and the proof
+//! - [`evaluate`]: how a broker is asked
 //! - [`status`]: what each node says of the cluster and of the queue
 //! - [`recover`]: waiting for a whole cluster, and the restart that `ignore` needs
 //! - [`collect`]: logs and configuration come home
@@ -8,9 +11,13 @@
 pub mod collect;
 mod config;
 pub mod deploy;
+mod evaluate;
+mod packages;
 mod ready;
 pub mod recover;
+mod setup;
 pub mod status;
+mod survey;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,18 +27,23 @@ use crate::remote::Host;
 use crate::scenario::Queue;
 use crate::workload::{Credentials, Endpoint};
 
-pub use config::erlang_name;
-
 /// Where brokers listen for AMQP.
 pub const AMQP_PORT: u16 = 5672;
 
 /// Where brokers listen for each other.
 pub const PEER_PORT: u16 = 25672;
 
+/// The user that jtest makes on the brokers.
+const USER: &str = "jtest";
+const VHOST: &str = "/";
+
+/// Queues of these names are jtest's on a cluster that is not.
+const OWN_PREFIX: &str = "jtest";
+
 /// A node of the cluster.
 #[derive(Debug, Clone)]
 pub struct Member {
-    /// Its name in the inventory; `rabbit@` before it is its Erlang name.
+    /// Its name in the inventory.
     pub name: NodeName,
     /// The way to it.
     pub host: Host,
@@ -47,7 +59,12 @@ pub struct Member {
 #[derive(Debug, Clone)]
 pub struct Broker {
     members: Arc<Vec<Member>>,
+    erlang_names: Arc<BTreeMap<NodeName, String>>,
     credentials: Credentials,
+    /// Whether the user is jtest's own.
+    makes_user: bool,
+    /// Whether jtest did not configure the brokers.
+    is_existing: bool,
     queue: Queue,
 }
 
@@ -77,9 +94,13 @@ impl Broker {
     }
 
     fn by_erlang_name(&self) -> BTreeMap<String, NodeName> {
-        self.members
+        self.erlang_names
             .iter()
-            .map(|member| (erlang_name(&member.name), member.name.clone()))
+            .map(|(name, erlang_name)| (erlang_name.clone(), name.clone()))
             .collect()
+    }
+
+    fn erlang_name(&self, name: &NodeName) -> String {
+        self.erlang_names.get(name).cloned().unwrap_or_default()
     }
 }

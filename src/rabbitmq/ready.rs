@@ -1,10 +1,11 @@
 //! The queue under test, declared afresh; and the proof that every node takes part.
 //!
-//! The proof uses a queue of its own: a message is published and read back through every
-//! node, so that a node that runs and serves nobody is noticed before the load.
+//! The proof uses a queue of its own: a message is published through every node and one read
+//! back through every node, so that a node that runs and serves nobody is noticed before the load.
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use lapin::options::{
     BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
     QueueDeleteOptions,
@@ -22,12 +23,10 @@ use crate::workload::amqp::Link;
 const DECLARE_DEADLINE: Duration = Duration::from_secs(40);
 const DECLARE_ONCE_DEADLINE: Duration = Duration::from_secs(20);
 
-/// One message in and out of one node.
+/// All messages in, or all of them out.
 const PROVE_DEADLINE: Duration = Duration::from_secs(30);
 
 const RETRY_EVERY: Duration = Duration::from_millis(500);
-
-const PROOF_QUEUE: &str = "jtest.ready";
 
 /// Deletes the queue under test, whatever it was, and declares it as the scenario wants it.
 pub(super) async fn declare(broker: &Broker) -> Result<(), String> {
@@ -82,74 +81,110 @@ async fn declare_once(broker: &Broker, endpoint: &Endpoint) -> Result<(), String
     Ok(())
 }
 
-/// A message in and out of every node.
+/// A message into every node, and a message out of every node: the same ones.
 pub(super) async fn prove(broker: &Broker) -> Result<(), String> {
-    for endpoint in broker.endpoints() {
-        match timeout(PROVE_DEADLINE, in_and_out(broker, &endpoint)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(format!("{}: {error}", endpoint.name)),
-            Err(_) => {
-                return Err(format!(
-                    "{}: no message in and out within {} s",
-                    endpoint.name,
-                    PROVE_DEADLINE.as_secs()
-                ));
-            }
+    let queue = format!("jtest.ready.{:016x}", rand::random::<u64>());
+    let endpoints = broker.endpoints();
+    let Some(first) = endpoints.first() else {
+        return Err("there is no node".to_owned());
+    };
+    let link = open(broker, first).await?;
+    let proven = async {
+        let durable = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        link.channel()
+            .queue_declare(queue.as_str().into(), durable, FieldTable::default())
+            .await
+            .map_err(text)?;
+        on_all(&endpoints, async |endpoint| {
+            put(broker, endpoint, &queue).await
+        })
+        .await?;
+        let mut given = on_all(&endpoints, async |endpoint| {
+            get(broker, endpoint, &queue).await
+        })
+        .await?;
+        let mut wanted: Vec<Vec<u8>> = endpoints
+            .iter()
+            .map(|endpoint| endpoint.name.0.clone().into_bytes())
+            .collect();
+        given.sort();
+        wanted.sort();
+        if given == wanted {
+            Ok(())
+        } else {
+            Err("the nodes do not give back the messages that they confirmed".to_owned())
         }
     }
-    Ok(())
+    .await;
+    let deleted = link
+        .channel()
+        .queue_delete(queue.as_str().into(), QueueDeleteOptions::default())
+        .await
+        .map_err(text);
+    link.close().await;
+    proven.and(deleted.map(drop))
 }
 
-async fn in_and_out(broker: &Broker, endpoint: &Endpoint) -> Result<(), String> {
+/// The answers of all nodes, asked at once, or what the first that failed says.
+async fn on_all<T>(
+    endpoints: &[Endpoint],
+    ask: impl AsyncFn(&Endpoint) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    let asked = endpoints.iter().map(async |endpoint| {
+        let answer = timeout(PROVE_DEADLINE, ask(endpoint)).await;
+        let late = || {
+            Err(format!(
+                "no message in or out within {} s; is an alarm for memory or disk on?",
+                PROVE_DEADLINE.as_secs()
+            ))
+        };
+        answer
+            .unwrap_or_else(|_| late())
+            .map_err(|error| format!("{}: {error}", endpoint.name))
+    });
+    join_all(asked).await.into_iter().collect()
+}
+
+async fn put(broker: &Broker, endpoint: &Endpoint, queue: &str) -> Result<(), String> {
     let link = open(broker, endpoint).await?;
     let channel = link.channel();
-    channel
-        .queue_declare(
-            PROOF_QUEUE.into(),
-            QueueDeclareOptions {
-                durable: true,
-                ..QueueDeclareOptions::default()
-            },
-            FieldTable::default(),
-        )
-        .await
-        .map_err(text)?;
     channel
         .confirm_select(ConfirmSelectOptions::default())
         .await
         .map_err(text)?;
+    let mandatory = BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    };
+    let persistent = BasicProperties::default().with_delivery_mode(2);
     let body = endpoint.name.0.as_bytes();
     let confirm = channel
-        .basic_publish(
-            "".into(),
-            PROOF_QUEUE.into(),
-            BasicPublishOptions {
-                mandatory: true,
-                ..BasicPublishOptions::default()
-            },
-            body,
-            BasicProperties::default().with_delivery_mode(2),
-        )
+        .basic_publish("".into(), queue.into(), mandatory, body, persistent)
         .await
         .map_err(text)?
         .await
         .map_err(text)?;
-    if !matches!(confirm, Confirmation::Ack(None)) {
-        return Err("its publish was not confirmed".to_owned());
+    link.close().await;
+    if matches!(confirm, Confirmation::Ack(None)) {
+        Ok(())
+    } else {
+        Err("its publish was not confirmed".to_owned())
     }
-    let message = channel
-        .basic_get(PROOF_QUEUE.into(), BasicGetOptions { no_ack: true })
-        .await
-        .map_err(text)?;
-    if message.is_none_or(|message| message.delivery.data != body) {
-        return Err("it does not give back the message it confirmed".to_owned());
-    }
-    channel
-        .queue_delete(PROOF_QUEUE.into(), QueueDeleteOptions::default())
+}
+
+async fn get(broker: &Broker, endpoint: &Endpoint, queue: &str) -> Result<Vec<u8>, String> {
+    let link = open(broker, endpoint).await?;
+    let message = link
+        .channel()
+        .basic_get(queue.into(), BasicGetOptions { no_ack: true })
         .await
         .map_err(text)?;
     link.close().await;
-    Ok(())
+    let message = message.ok_or("it gives no message back")?;
+    Ok(message.delivery.data)
 }
 
 async fn open(broker: &Broker, endpoint: &Endpoint) -> Result<Link, String> {

@@ -17,8 +17,8 @@ use crate::inventory::NodeName;
 use crate::remote::{RemoteError, Script};
 use crate::scenario::QueueType;
 
-/// Between two looks at the cluster; a look costs the nodes a second of work.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Between two looks at the cluster.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Restarting the application of one node.
 const RESTART_DEADLINE: Duration = Duration::from_secs(120);

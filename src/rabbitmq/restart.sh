@@ -5,4 +5,13 @@ systemctl reset-failed rabbitmq-server 2>/dev/null || true
 timeout 20 systemctl stop rabbitmq-server || systemctl kill --signal=SIGKILL rabbitmq-server || true
 timeout 20 systemctl stop rabbitmq-server || true
 rm -rf /var/lib/rabbitmq/mnesia
-systemctl start rabbitmq-server
+if ! systemctl start rabbitmq-server 2>/dev/null; then
+  echo 'the broker does not start; its last words:' >&2
+  {
+    journalctl --unit=rabbitmq-server --no-pager --output=cat --lines=40
+    for log in /var/log/rabbitmq/rabbit@*.log; do
+      if [ -f "$log" ]; then tail -n 40 "$log"; fi
+    done
+  } 2>/dev/null | grep -v -e '^$' -e '\[info\]' | tail -n 15 | cut -c1-300 >&2
+  exit 1
+fi

@@ -69,4 +69,4 @@ end,
 Try = fun(Ask) ->
     try Ask() catch Class:Reason -> #{error => iolist_to_binary(io_lib:format("~0p", [{Class, Reason}]))} end
 end,
-#{running => Try(Running), partitions => Try(Partitions), queue => Try(Queue)}.
+#{running => Try(Running), partitions => Try(Partitions), queue => Try(Queue)}

@@ -1,4 +1,5 @@
-# Undoes what deploy did, from any state; safe to run twice. Prints what it found to undo.
+# Undoes what deploy did, from any state; safe to run twice. Prints what it found to undo, a line
+# each; `broker` for one that runs here and whose files are not jtest's.
 state=/var/lib/jtest
 begin='# jtest begin: names of the cluster, removed by jtest teardown'
 if grep -q "^$begin\$" /etc/hosts; then
@@ -6,7 +7,13 @@ if grep -q "^$begin\$" /etc/hosts; then
   printf '%s' "${rest%.}" >/etc/hosts
   echo 'names in /etc/hosts'
 fi
-[ -d "$state" ] || exit 0
+if grep -qsxF '# Written by jtest, for as long as it installs a broker.' /usr/sbin/policy-rc.d; then
+  rm -f /usr/sbin/policy-rc.d
+fi
+if [ ! -d "$state" ]; then
+  if systemctl is-active --quiet rabbitmq-server 2>/dev/null; then echo broker; fi
+  exit 0
+fi
 timeout 20 systemctl stop rabbitmq-server 2>/dev/null || systemctl kill --signal=SIGKILL rabbitmq-server 2>/dev/null || true
 if [ -s "$state/cookie" ]; then
   rm -rf /var/lib/rabbitmq/mnesia
@@ -23,11 +30,25 @@ for original in "$state"/original/*; do
 done
 rmdir /etc/systemd/system/rabbitmq-server.service.d 2>/dev/null || true
 systemctl daemon-reload
+systemctl reset-failed rabbitmq-server 2>/dev/null || true
+# An installation that was cut short has not told what it added.
+if [ -e "$state/packages.before" ]; then
+  dpkg --configure -a >/dev/null 2>&1 || true
+  dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort -u |
+    comm -13 "$state/packages.before" - >>"$state/packages.installed"
+fi
 if [ -s "$state/packages.installed" ]; then
   export DEBIAN_FRONTEND=noninteractive
-  # shellcheck disable=SC2046
-  apt-get -qq -y -o DPkg::Lock::Timeout=180 -o Dpkg::Use-Pty=0 purge $(cat "$state/packages.installed") >/dev/null
+  xargs apt-get -qq -y -o DPkg::Lock::Timeout=180 -o Dpkg::Use-Pty=0 purge <"$state/packages.installed" >/dev/null
   echo "packages: $(wc -l <"$state/packages.installed")"
+fi
+if grep -qsx rabbitmq-server "$state/packages.installed"; then
   rm -rf /etc/rabbitmq /var/lib/rabbitmq /var/log/rabbitmq
+  if [ -e "$state/user.none" ]; then
+    userdel rabbitmq 2>/dev/null || true
+    groupdel rabbitmq 2>/dev/null || true
+  fi
+elif [ -e "$state/was-active" ]; then
+  systemctl start rabbitmq-server
 fi
 rm -rf "$state"

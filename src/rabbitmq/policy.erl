@@ -1,0 +1,8 @@
+%% Sets the queue's policy; an empty definition is none.
+case {DEFINITION, rabbit_policy:lookup(VHOST, <<"jtest">>)} of
+    {<<>>, not_found} -> true;
+    {<<>>, _} -> rabbit_policy:delete(VHOST, <<"jtest">>, <<"jtest">>), true;
+    {Definition, _} ->
+        ok = rabbit_policy:parse_set(VHOST, <<"jtest">>, PATTERN, Definition, <<"0">>, <<"queues">>, <<"jtest">>),
+        true
+end

@@ -1,0 +1,112 @@
+//! What the test needs inside a cluster that runs: a user, the queue's policy, the queue; and
+//! how to remove them again.
+
+use std::time::Duration;
+
+use super::deploy::DeployError;
+use super::evaluate::{evaluate, fill};
+use super::{Broker, Member, OWN_PREFIX, USER, VHOST, ready};
+use crate::event::Emit;
+use crate::remote::RemoteError;
+use crate::scenario::QueueType;
+
+const SETUP: &str = include_str!("setup.erl");
+const POLICY: &str = include_str!("policy.erl");
+const CLEANUP: &str = include_str!("cleanup.erl");
+
+const SETUP_DEADLINE: Duration = Duration::from_secs(60);
+const WHOLE_DEADLINE: Duration = Duration::from_secs(180);
+
+impl Broker {
+    /// The user, the policy, the empty queue; then the proof that the cluster is ready.
+    pub(super) async fn set_up(&self, emit: &dyn Emit) -> Result<(), DeployError> {
+        let Some(first) = self.members.first() else {
+            return Err(DeployError::NotReady("there is no node".to_owned()));
+        };
+        self.prepare(first)
+            .await
+            .map_err(|error| DeployError::Hosts(vec![error]))?;
+        ready::declare(self).await.map_err(DeployError::NotReady)?;
+        self.await_whole(WHOLE_DEADLINE).await?;
+        ready::prove(self).await.map_err(DeployError::NotReady)?;
+        emit.note(
+            None,
+            "ready: every node sees all running, and a message went in and out of each".to_owned(),
+        );
+        Ok(())
+    }
+
+    async fn prepare(&self, first: &Member) -> Result<(), RemoteError> {
+        if self.makes_user {
+            let credentials = &self.credentials;
+            let rights = if self.is_existing {
+                format!("^({OWN_PREFIX}.*|amq\\.default)$")
+            } else {
+                ".*".to_owned()
+            };
+            let expression = fill(
+                SETUP,
+                &[
+                    ("USER", &credentials.user),
+                    ("PASSWORD", credentials.password.expose()),
+                    ("VHOST", &credentials.vhost),
+                    ("RIGHTS", &rights),
+                ],
+            );
+            let purpose = "make the user of the test";
+            evaluate::<bool>(&first.host, purpose, &expression, SETUP_DEADLINE).await?;
+        }
+        let expression = fill(
+            POLICY,
+            &[
+                ("VHOST", &self.credentials.vhost),
+                ("PATTERN", &format!("^{}$", escape_regex(&self.queue.name))),
+                ("DEFINITION", &self.policy()),
+            ],
+        );
+        let purpose = "set the queue's policy";
+        evaluate::<bool>(&first.host, purpose, &expression, SETUP_DEADLINE).await?;
+        Ok(())
+    }
+
+    /// The definition of the queue's policy; empty for none.
+    fn policy(&self) -> String {
+        if self.queue.kind != QueueType::Mirrored {
+            return String::new();
+        }
+        let replicas = self
+            .queue
+            .replicas
+            .map_or(self.members.len(), |count| count as usize);
+        format!(r#"{{"ha-mode":"exactly","ha-params":{replicas},"ha-sync-mode":"automatic"}}"#)
+    }
+}
+
+/// Removes from a cluster that goes on what jtest made in it; tells what there was.
+pub(super) async fn clean_up(member: &Member) -> Result<Vec<String>, RemoteError> {
+    let expression = fill(CLEANUP, &[("USER", USER), ("VHOST", VHOST)]);
+    let purpose = "remove what jtest made in the cluster";
+    evaluate(&member.host, purpose, &expression, SETUP_DEADLINE).await
+}
+
+/// A queue's name inside a policy's pattern.
+fn escape_regex(name: &str) -> String {
+    let mut escaped = String::new();
+    for c in name.chars() {
+        if !c.is_alphanumeric() && c != '_' && c != '-' {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape_regex;
+
+    #[test]
+    fn a_queues_name_is_no_pattern() {
+        assert_eq!(escape_regex("a.b*|c-d_e"), "a\\.b\\*\\|c-d_e");
+    }
+}
