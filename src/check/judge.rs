@@ -8,8 +8,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use super::losses::{FaultTimes, Losses};
 use super::results::{BrokerLogs, Coverage, Evidence, Finding, Results, TotalQueue};
-use super::total_queue::{self, FaultTimes, Losses, NotAHistory, Tally};
+use super::total_queue::{self, NotAHistory, Tally};
 use super::{Verdict, coverage, logs};
 use crate::event::{Event, Record, Stage};
 use crate::history::operation::Entry;
@@ -44,7 +45,7 @@ pub enum JudgeError {
         error: NotAHistory,
     },
     /// The history is of another run than `run.json`.
-    #[error("{} is of run {found}, run.json of run {expected}", .path.display())]
+    #[error("{} is of run {found}, run.json of run {expected}; put back the file that belongs to it", .path.display())]
     OtherRun {
         /// The file.
         path: PathBuf,
@@ -53,8 +54,14 @@ pub enum JudgeError {
         /// The manifest's run.
         expected: String,
     },
+    /// The history's nodes are not those of `run.json`.
+    #[error("{} has other nodes than run.json; put back the file that belongs to it", .path.display())]
+    OtherNodes {
+        /// The file.
+        path: PathBuf,
+    },
     /// `events.jsonl`.
-    #[error("cannot read {}: {error}", .path.display())]
+    #[error("cannot read {}: {error}; it must stay as the run left it", .path.display())]
     Events {
         /// The file.
         path: PathBuf,
@@ -149,6 +156,10 @@ fn tally(path: &Path, manifest: &Manifest) -> Result<(Tally, bool), JudgeError> 
             found: reader.run_id().to_owned(),
             expected: manifest.run_id.clone(),
         });
+    }
+    if reader.nodes() != node_names(manifest) {
+        let path = path.to_owned();
+        return Err(JudgeError::OtherNodes { path });
     }
     Ok((tally, reader.is_complete()))
 }

@@ -5,6 +5,7 @@
 pub mod coverage;
 pub mod judge;
 pub mod logs;
+pub mod losses;
 pub mod results;
 #[cfg(test)]
 pub mod testing;

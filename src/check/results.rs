@@ -78,6 +78,17 @@ pub struct ProducerCounts {
     pub received: u64,
     /// Values confirmed and never received; a loss only if `total_queue.data.lost` is known.
     pub confirmed_not_received: u64,
+    /// Their sequence numbers, at most [`LISTED_MAX`] ranges.
+    pub missing: Vec<ValueRange>,
+}
+
+/// Sequence numbers without a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValueRange {
+    /// The smallest.
+    pub first: u64,
+    /// The largest.
+    pub last: u64,
 }
 
 /// What happened to every message. A value is a producer's sequence number, however often
@@ -98,6 +109,7 @@ pub struct TotalQueue {
     /// Values whose attempts all failed, at least one by a nack, that were received all the same.
     pub nacked_received: u64,
     /// Values received that were never sent, or all of whose attempts surely were not taken.
+    /// Of those never sent, beyond [`LISTED_MAX`], each receipt counts.
     pub unexpected: u64,
     /// Received messages of another run, or with a damaged body.
     pub foreign: u64,
@@ -118,7 +130,7 @@ pub struct TotalQueue {
     pub producers: Vec<ProducerCounts>,
 }
 
-/// How many single values are listed; their number is always exact.
+/// How many single values are listed of each kind.
 pub const LISTED_MAX: usize = 1000;
 
 /// A value.

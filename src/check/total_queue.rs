@@ -14,20 +14,21 @@
 //! A nack says that the broker could not take responsibility, not that no replica has the
 //! message; a return says that no queue took it. Hence the difference.
 //!
-//! The first pass keeps two bytes a value; the details of what was lost are read in a second.
+//! The first pass, in here, keeps two bytes a value; the details of what was lost are read in a
+//! second (see [`super::losses`]).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::Verdict;
 use super::results::{
-    AttemptCounts, Finding, LISTED_MAX, LossGroup, LostValue, ProducerCounts, TotalQueue, Value,
-    Window,
+    AttemptCounts, Finding, LISTED_MAX, ProducerCounts, TotalQueue, Value, ValueRange,
 };
-use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
+use crate::history::operation::{Action, Cause, Entry, Phase};
 use crate::inventory::NodeName;
 
-/// A producer numbers its values one by one, so a larger step is damage.
-const SEQUENCE_STEP_MAX: u64 = 1 << 16;
+/// A producer numbers its values one by one, so none is far beyond the number of its attempts:
+/// a larger one is damage, and memory stays in proportion to the history.
+const SEQUENCE_AHEAD_MAX: u64 = 1 << 16;
 
 /// Producers in one run.
 const PRODUCERS_MAX: usize = 1 << 16;
@@ -91,7 +92,7 @@ impl Tally {
             self.producers.resize_with(index + 1, Producer::default);
         }
         let producer = &mut self.producers[index];
-        if entry.sequence >= producer.flags.len() as u64 + SEQUENCE_STEP_MAX {
+        if entry.sequence >= producer.counts.attempts + SEQUENCE_AHEAD_MAX {
             return Err(refused);
         }
         let at = entry.sequence as usize;
@@ -155,7 +156,7 @@ impl Tally {
     }
 
     /// Whether this value was confirmed and never received.
-    fn is_missing(&self, value: Value) -> bool {
+    pub fn is_missing(&self, value: Value) -> bool {
         self.producers
             .get(value.producer as usize)
             .zip(usize::try_from(value.sequence).ok())
@@ -205,6 +206,7 @@ fn sum_producer(
         confirmed: 0,
         received: 0,
         confirmed_not_received: 0,
+        missing: Vec::new(),
     };
     for (at, (flags, received)) in producer.flags.iter().zip(&producer.received).enumerate() {
         let is_confirmed = flags & OK != 0;
@@ -212,8 +214,11 @@ fn sum_producer(
         counts.counts.info += u64::from(flags & OPEN != 0);
         counts.confirmed += u64::from(is_confirmed);
         counts.received += u64::from(is_received);
-        counts.confirmed_not_received += u64::from(is_confirmed && !is_received);
         if !is_received {
+            if is_confirmed {
+                counts.confirmed_not_received += 1;
+                extend(&mut counts.missing, at as u64);
+            }
             continue;
         }
         sums.duplicates += u64::from(received - 1);
@@ -237,116 +242,16 @@ fn sum_producer(
     counts
 }
 
-/// When each fault was in force, in the order of injection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FaultTimes {
-    /// Which.
-    pub fault: crate::schedule::FaultId,
-    /// When the first node had it.
-    pub from: Nanos,
-    /// When it was healed, if it was.
-    pub until: Option<Nanos>,
-}
-
-fn window(time: Nanos, faults: &[FaultTimes]) -> Window {
-    faults
-        .iter()
-        .rev()
-        .find(|fault| time >= fault.from)
-        .map_or(Window::Before, |fault| {
-            if fault.until.is_none_or(|until| time < until) {
-                Window::During(fault.fault)
-            } else {
-                Window::After(fault.fault)
-            }
-        })
-}
-
-/// The second pass: when, where and under which fault the missing values were confirmed.
-pub struct Losses<'a> {
-    tally: &'a Tally,
-    nodes: &'a [NodeName],
-    faults: &'a [FaultTimes],
-    /// The open attempt at each missing value.
-    published: HashMap<Value, Nanos>,
-    seen: BTreeSet<Value>,
-    groups: BTreeMap<(u16, Window), LossGroup>,
-    listed: Vec<LostValue>,
-    last: Option<LostValue>,
-}
-
-impl<'a> Losses<'a> {
-    /// Looks for what the first pass found missing.
-    pub fn new(tally: &'a Tally, nodes: &'a [NodeName], faults: &'a [FaultTimes]) -> Self {
-        Self {
-            tally,
-            nodes,
-            faults,
-            published: HashMap::new(),
-            seen: BTreeSet::new(),
-            groups: BTreeMap::new(),
-            listed: Vec::new(),
-            last: None,
-        }
-    }
-
-    /// Takes the next entry.
-    pub fn add(&mut self, entry: &Entry) {
-        let value = Value {
-            producer: entry.producer,
-            sequence: entry.sequence,
-        };
-        if entry.action != Action::Publish || !self.tally.is_missing(value) {
-            return;
-        }
-        match entry.phase {
-            Phase::Invoke => {
-                self.published.insert(value, entry.time);
-            }
-            Phase::Ok if self.seen.insert(value) => self.confirmed(entry, value),
-            Phase::Ok | Phase::Fail | Phase::Info => {
-                self.published.remove(&value);
-            }
-        }
-    }
-
-    fn confirmed(&mut self, entry: &Entry, value: Value) {
-        let Some(node) = self.nodes.get(usize::from(entry.node)) else {
-            return;
-        };
-        let lost = LostValue {
-            value,
-            attempt: entry.attempt,
-            node: node.clone(),
-            published_ns: self.published.remove(&value),
-            confirmed_ns: entry.time,
-            window: window(entry.time, self.faults),
-        };
-        let group = self
-            .groups
-            .entry((entry.node, lost.window))
-            .or_insert_with(|| LossGroup {
-                node: node.clone(),
-                window: lost.window,
-                count: 0,
-                first_confirmed_ns: entry.time,
-                last_confirmed_ns: entry.time,
-            });
-        group.count += 1;
-        group.last_confirmed_ns = entry.time;
-        if self.listed.len() < LISTED_MAX {
-            self.listed.push(lost.clone());
-        }
-        self.last = Some(lost);
-    }
-
-    /// Writes what was found into the sums.
-    pub fn finish(self, sums: &mut TotalQueue) {
-        sums.lost = Some(sums.confirmed_not_received);
-        sums.losses = self.groups.into_values().collect();
-        sums.losses.sort_by_key(|group| group.first_confirmed_ns);
-        sums.lost_values = self.listed;
-        sums.last_lost = self.last;
+/// Adds a sequence number, larger than all before, to the ranges.
+fn extend(ranges: &mut Vec<ValueRange>, sequence: u64) {
+    let is_full = ranges.len() >= LISTED_MAX;
+    match ranges.last_mut() {
+        Some(range) if range.last + 1 == sequence => range.last = sequence,
+        _ if !is_full => ranges.push(ValueRange {
+            first: sequence,
+            last: sequence,
+        }),
+        _ => {}
     }
 }
 

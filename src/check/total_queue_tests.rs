@@ -1,8 +1,13 @@
 //! The accounting against tables, against broken legal histories, and against an oracle.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::check::losses::{FaultTimes, Losses};
+use crate::check::results::Window;
+use crate::history::operation::Nanos;
 use crate::schedule::FaultId;
 
 fn nodes() -> Vec<NodeName> {
@@ -193,6 +198,35 @@ fn losses_are_told_by_node_and_fault_window() {
     );
     assert_eq!(found.lost_values[0].published_ns, Some(1));
     assert_eq!(found.last_lost.unwrap().confirmed_ns, 8);
+}
+
+#[test]
+fn what_is_missing_is_told_as_ranges() {
+    let text: String = (0..3000)
+        .map(|at| match at {
+            0 | 4 | 2999 => format!("0.{at} invoke; 0.{at} ok; 0.{at} drain;"),
+            5 => format!("0.{at} invoke; 0.{at} info;"),
+            _ => format!("0.{at} invoke; 0.{at} ok;"),
+        })
+        .collect();
+    for is_drained in [true, false] {
+        let found = judge(&history(&text), is_drained, &[]).data;
+        let missing: Vec<_> = found.producers[0]
+            .missing
+            .iter()
+            .map(|range| (range.first, range.last))
+            .collect();
+        assert_eq!(missing, [(1, 3), (6, 2998)]);
+    }
+    let text: String = (0..3000)
+        .map(|at| {
+            let outcome = if at % 2 == 0 { "info" } else { "ok" };
+            format!("0.{at} invoke; 0.{at} {outcome};")
+        })
+        .collect();
+    let found = judge(&history(&text), true, &[]).data;
+    assert_eq!(found.confirmed_not_received, 1500);
+    assert_eq!(found.producers[0].missing.len(), LISTED_MAX);
 }
 
 #[test]

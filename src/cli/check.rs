@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
+
 use super::input::UsageError;
 use super::{Outcome, print};
 use crate::check::judge::{RESULTS_FILE, judge, to_json};
@@ -19,7 +21,9 @@ impl CheckArgs {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
         let directory = &self.run_dir;
         let results = judge(directory).map_err(|error| UsageError(error.to_string()))?;
-        std::fs::write(directory.join(RESULTS_FILE), to_json(&results)?)?;
+        let path = directory.join(RESULTS_FILE);
+        std::fs::write(&path, to_json(&results)?)
+            .with_context(|| format!("write {}", path.display()))?;
         report::write(directory, &results)?;
         print(&terminal::text(&results))?;
         Ok(Outcome::Judged(results.verdict))

@@ -30,7 +30,7 @@ const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// The file cannot be opened or read.
-    #[error("cannot read {}: {error}", .path.display())]
+    #[error("cannot read {}: {error}; a run leaves it from its load on", .path.display())]
     Io {
         /// The file.
         path: PathBuf,
