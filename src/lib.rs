@@ -12,6 +12,7 @@
 //!
 //! `ARCHITECTURE.md` tells the invariants.
 
+pub mod catalog;
 pub mod check;
 pub mod cli;
 pub mod clock;

@@ -158,7 +158,7 @@ impl<'a> Walk<'a> {
     }
 
     async fn prepare(&self, timed: &TimedFault) -> Result<Box<dyn Fault>, FaultError> {
-        let leader = if fault::needs_leader(&timed.fault) {
+        let leader = if timed.fault.needs_leader() {
             timeout(LEADER_DEADLINE, (self.context.leader)())
                 .await
                 .ok()

@@ -146,7 +146,7 @@ fn cut(id: u32, inject_at_ms: u64, heal_at_ms: u64) -> TimedFault {
         id: FaultId(id),
         inject_at: Duration::from_millis(inject_at_ms),
         heal_at: Duration::from_millis(heal_at_ms),
-        fault: PlannedFault::Partition(Groups::WithLeader {
+        fault: PlannedFault::partition(Groups::WithLeader {
             order: ["n2", "n1", "n3"].map(|name| NodeName(name.into())).into(),
             others: 0,
         }),

@@ -1,10 +1,12 @@
 //! From a scenario and a seed to the exact timed list of fault steps.
 //!
 //! Pure: the same scenario, node names and seed give the same list on any machine. What
-//! can only be known at injection (who leads the queue) stays symbolic in [`Groups`].
+//! can only be known at injection (who leads the queue) stays symbolic in [`PlannedAim`].
 //! Faults are numbered, and random choices drawn, in the order of injection.
 
+mod aim;
 mod draw;
+mod planned;
 
 use std::fmt;
 use std::time::Duration;
@@ -12,9 +14,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::draw::Draw;
+pub use self::planned::{Groups, Nodes, PlannedAim, PlannedFault, describe, words};
 use crate::diagnostic::{did_you_mean, quoted};
 use crate::inventory::NodeName;
-use crate::scenario::{FaultSpec, PartitionSpec, Scenario, Step, duration, duration_ms};
+use crate::scenario::{AimSpec, NodesSpec, PartitionSpec, Scenario, Step, duration, duration_ms};
 
 /// Numbers the faults of a run, from 1, in the order of injection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -22,7 +25,7 @@ use crate::scenario::{FaultSpec, PartitionSpec, Scenario, Step, duration, durati
 pub struct FaultId(pub u32);
 
 /// One fault with the times it is due, counted from the start of the load.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimedFault {
     /// Its number in this run.
     pub id: FaultId,
@@ -34,81 +37,6 @@ pub struct TimedFault {
     pub heal_at: Duration,
     /// What it is.
     pub fault: PlannedFault,
-}
-
-/// A fault with everything random already decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PlannedFault {
-    /// See [`Groups`].
-    Partition(Groups),
-}
-
-/// How a partition divides the nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Groups {
-    /// Every node of the inventory in exactly one group; at least two groups, none empty.
-    Named(Vec<Vec<NodeName>>),
-    /// The leader of the queue with the first `others` nodes of `order` (the leader
-    /// left out) against the rest.
-    WithLeader {
-        /// All nodes, shuffled by the seed.
-        order: Vec<NodeName>,
-        /// How many nodes go with the leader.
-        others: usize,
-    },
-}
-
-impl Groups {
-    /// The groups once the leader is known, never empty; `None` when the plan does not know
-    /// this leader.
-    pub fn resolve(&self, leader: &NodeName) -> Option<Vec<Vec<NodeName>>> {
-        match self {
-            Self::Named(groups) => Some(groups.clone()),
-            Self::WithLeader { order, others } => {
-                let mut rest: Vec<NodeName> = order.clone();
-                let at = rest.iter().position(|node| node == leader)?;
-                let mut side = vec![rest.remove(at)];
-                side.extend(rest.drain(..(*others).min(rest.len())));
-                Some(vec![side, rest])
-            }
-        }
-    }
-
-    /// Whether the leader of the queue has to be looked up at injection.
-    pub fn need_leader(&self) -> bool {
-        match self {
-            Self::Named(_) => false,
-            Self::WithLeader { .. } => true,
-        }
-    }
-}
-
-impl fmt::Display for Groups {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Named(groups) => f.write_str(&describe(groups)),
-            Self::WithLeader { order, others } => {
-                f.write_str("leader")?;
-                if *others > 0 {
-                    write!(f, " and the first {others} of {}", words(order))?;
-                }
-                f.write_str(" | the others")
-            }
-        }
-    }
-}
-
-/// Groups in words: `n1 n2 | n3 n4 n5`.
-pub fn describe(groups: &[Vec<NodeName>]) -> String {
-    let groups: Vec<String> = groups.iter().map(|group| words(group)).collect();
-    groups.join(" | ")
-}
-
-fn words(nodes: &[NodeName]) -> String {
-    let names: Vec<&str> = nodes.iter().map(|node| node.0.as_str()).collect();
-    names.join(" ")
 }
 
 /// Why a scenario does not fit the nodes of an inventory.
@@ -158,61 +86,17 @@ pub fn plan(
     let mut draw = Draw::new(seed);
     Ok((1..)
         .zip(due)
-        .map(|(id, (inject_at, step))| {
-            let FaultSpec::Partition(spec) = &step.fault;
-            TimedFault {
-                id: FaultId(id),
-                inject_at,
-                heal_at: inject_at.saturating_add(step.duration),
-                fault: PlannedFault::Partition(groups(spec, nodes, &mut draw)),
-            }
+        .map(|(id, (inject_at, step))| TimedFault {
+            id: FaultId(id),
+            inject_at,
+            heal_at: inject_at.saturating_add(step.duration),
+            fault: PlannedFault {
+                kind: step.fault.kind,
+                aim: aim::draw(&step.fault.aim, nodes, &mut draw),
+                settings: step.fault.settings.clone(),
+            },
         })
         .collect())
-}
-
-/// How many nodes the largest minority has.
-fn minority(nodes: usize) -> usize {
-    nodes.saturating_sub(1) / 2
-}
-
-fn groups(spec: &PartitionSpec, nodes: &[NodeName], draw: &mut Draw) -> Groups {
-    match spec {
-        PartitionSpec::Groups(named) => {
-            let mut groups: Vec<Vec<NodeName>> = named
-                .iter()
-                .map(|group| group.iter().cloned().map(NodeName).collect())
-                .collect();
-            let rest: Vec<NodeName> = nodes
-                .iter()
-                .filter(|node| !groups.iter().flatten().any(|named| named == *node))
-                .cloned()
-                .collect();
-            groups.extend(Some(rest).filter(|rest| !rest.is_empty()));
-            Groups::Named(groups)
-        }
-        PartitionSpec::Minority => side(minority(nodes.len()), nodes, draw),
-        PartitionSpec::Halves => side(nodes.len() / 2, nodes, draw),
-        PartitionSpec::One => side(1, nodes, draw),
-        PartitionSpec::LeaderMinority => Groups::WithLeader {
-            order: draw.shuffled(nodes),
-            others: minority(nodes.len()).saturating_sub(1),
-        },
-        PartitionSpec::LeaderAlone => Groups::WithLeader {
-            order: draw.shuffled(nodes),
-            others: 0,
-        },
-    }
-}
-
-/// The first `size` nodes of a shuffle against the rest, both sides in the inventory's order.
-fn side(size: usize, nodes: &[NodeName], draw: &mut Draw) -> Groups {
-    let chosen = draw.shuffled(nodes);
-    let chosen = &chosen[..size];
-    let (side, rest) = nodes
-        .iter()
-        .cloned()
-        .partition(|node| chosen.contains(node));
-    Groups::Named(vec![side, rest])
 }
 
 fn check_replicas(scenario: &Scenario, nodes: &[NodeName], misfits: &mut Vec<Misfit>) {
@@ -229,34 +113,35 @@ fn check_replicas(scenario: &Scenario, nodes: &[NodeName], misfits: &mut Vec<Mis
 }
 
 fn check_step(index: usize, step: &Step, nodes: &[NodeName], misfits: &mut Vec<Misfit>) {
-    let FaultSpec::Partition(spec) = &step.fault;
+    let aim = &step.fault.aim;
+    let key = match aim {
+        AimSpec::Groups(_) => "groups",
+        AimSpec::On(_) => "on",
+    };
     let mut misfit = |message: String, remedy: String| {
         misfits.push(Misfit {
-            path: format!("schedule.{index}.groups"),
+            path: format!("schedule.{index}.{key}"),
             message,
             remedy,
         });
     };
-    let least = match spec {
-        PartitionSpec::Minority | PartitionSpec::LeaderMinority => 3,
-        PartitionSpec::Halves
-        | PartitionSpec::One
-        | PartitionSpec::LeaderAlone
-        | PartitionSpec::Groups(_) => 2,
-    };
+    let least = aim::nodes_min(aim);
     if nodes.len() < least {
         misfit(
             format!(
-                "this partition needs at least {least} nodes, the inventory has {}",
+                "this {} needs at least {least} nodes, the inventory has {}",
+                step.fault.kind.name,
                 nodes.len()
             ),
             "add hosts to the inventory".to_owned(),
         );
     }
-    let PartitionSpec::Groups(groups) = spec else {
-        return;
+    let named: Vec<&String> = match aim {
+        AimSpec::Groups(PartitionSpec::Groups(groups)) => groups.iter().flatten().collect(),
+        AimSpec::On(NodesSpec::Named(names)) => names.iter().collect(),
+        AimSpec::Groups(_) | AimSpec::On(_) => Vec::new(),
     };
-    for name in groups.iter().flatten() {
+    for name in named {
         if !nodes.iter().any(|node| node.0 == *name) {
             misfit(
                 format!("the inventory has no node {}", quoted(name)),
@@ -264,7 +149,8 @@ fn check_step(index: usize, step: &Step, nodes: &[NodeName], misfits: &mut Vec<M
             );
         }
     }
-    if let [only] = groups.as_slice()
+    if let AimSpec::Groups(PartitionSpec::Groups(groups)) = aim
+        && let [only] = groups.as_slice()
         && nodes.iter().all(|node| only.contains(&node.0))
     {
         misfit(
@@ -277,17 +163,18 @@ fn check_step(index: usize, step: &Step, nodes: &[NodeName], misfits: &mut Vec<M
 /// The schedule as a table for people, one line for each fault, each ending in a line feed.
 pub fn table(faults: &[TimedFault]) -> String {
     let mut lines = format!(
-        "{:>5}  {:>9}  {:>9}  {:>9}  partition\n",
+        "{:>5}  {:>9}  {:>9}  {:>9}  what\n",
         "fault", "inject", "heal", "lasts"
     );
     for fault in faults {
-        let PlannedFault::Partition(groups) = &fault.fault;
         lines.push_str(&format!(
-            "{:>5}  {:>9}  {:>9}  {:>9}  {groups}\n",
+            "{:>5}  {:>9}  {:>9}  {:>9}  {} {}\n",
             fault.id.0,
             format!("+{}", duration::show(fault.inject_at)),
             format!("+{}", duration::show(fault.heal_at)),
             duration::show(fault.heal_at.saturating_sub(fault.inject_at)),
+            fault.fault.kind.name,
+            fault.fault,
         ));
     }
     lines

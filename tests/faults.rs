@@ -25,7 +25,7 @@ fn cut(id: u32, inject_at_s: u64, heal_at_s: u64, groups: &[&[usize]]) -> TimedF
         id: FaultId(id),
         inject_at: Duration::from_secs(inject_at_s),
         heal_at: Duration::from_secs(heal_at_s),
-        fault: PlannedFault::Partition(Groups::Named(groups.iter().map(group).collect())),
+        fault: PlannedFault::partition(Groups::Named(groups.iter().map(group).collect())),
     }
 }
 

@@ -152,7 +152,7 @@ mod tests {
             id: FaultId(1),
             inject_at: Duration::from_secs(1),
             heal_at: Duration::from_secs(2),
-            fault: PlannedFault::Partition(Groups::Named(vec![])),
+            fault: PlannedFault::partition(Groups::Named(vec![])),
         }];
         let records: Vec<Record> = events
             .into_iter()

@@ -163,7 +163,7 @@ fn manifest() -> Manifest {
             id: FaultId(1),
             inject_at: Duration::from_secs(3),
             heal_at: Duration::from_secs(8),
-            fault: PlannedFault::Partition(Groups::Named(vec![])),
+            fault: PlannedFault::partition(Groups::Named(vec![])),
         }],
     }
 }

@@ -19,7 +19,7 @@ use crate::inventory::NodeName;
 pub use crate::node::clock_offset::ClockOffset;
 use crate::node::firewall;
 use crate::remote::{Host, RemoteError, Script};
-use crate::schedule::PlannedFault;
+use crate::schedule::{PlannedAim, PlannedFault};
 
 pub mod hold;
 mod lease;
@@ -119,15 +119,12 @@ pub fn plan(
     field: &Field,
     leader: Option<&NodeName>,
 ) -> Result<Box<dyn Fault>, FaultError> {
-    match planned {
-        PlannedFault::Partition(groups) => partition::plan(groups, field, leader),
-    }
-}
-
-/// Whether a fault must know who leads the queue.
-pub fn needs_leader(planned: &PlannedFault) -> bool {
-    match planned {
-        PlannedFault::Partition(groups) => partition::needs_leader(groups),
+    match &planned.aim {
+        PlannedAim::Groups(groups) => partition::plan(groups, field, leader),
+        PlannedAim::On(_) => Err(FaultError::Refused(format!(
+            "there is no way to inject {} yet",
+            planned.kind.name
+        ))),
     }
 }
 

@@ -61,14 +61,6 @@ pub(super) fn plan(
     }))
 }
 
-/// See [`super::needs_leader`].
-pub(super) fn needs_leader(groups: &Groups) -> bool {
-    match groups {
-        Groups::Named(_) => false,
-        Groups::WithLeader { .. } => true,
-    }
-}
-
 fn resolve(groups: &Groups, leader: Option<&NodeName>) -> Result<Vec<Vec<NodeName>>, FaultError> {
     match groups {
         Groups::Named(groups) => Ok(groups.clone()),
@@ -88,6 +80,9 @@ fn resolve(groups: &Groups, leader: Option<&NodeName>) -> Result<Vec<Vec<NodeNam
             majority.sort();
             Ok(vec![side, majority])
         }
+        Groups::MajoritiesRing(_) | Groups::Bridge { .. } => Err(FaultError::Refused(
+            "there is no way to cut such groups yet".into(),
+        )),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Amount, QueueType, Scenario, duration};
+use super::{AimSpec, Amount, QueueType, Scenario, duration};
 use crate::diagnostic::{Collector, Place};
 use crate::yaml::{Kind, Value};
 
@@ -111,7 +111,7 @@ fn unnoticed(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
     let ticktime = Duration::from_secs(u64::from(scenario.cluster.net_ticktime_s));
     let noticed = ticktime + ticktime / 4;
     for (index, step) in scenario.schedule.iter().enumerate() {
-        if step.duration < noticed {
+        if matches!(step.fault.aim, AimSpec::Groups(_)) && step.duration < noticed {
             to.warning(
                 place(tree, &["schedule", &index.to_string(), "duration"]),
                 format!(

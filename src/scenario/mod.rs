@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::{KindRef, Settings};
+
 pub use self::broker::{BrokerVersion, Refusal, refusals, without_effect};
 pub use self::builtin::{BUILTINS, Builtin, DEFAULT, builtin, is_path};
 pub use self::parse::{Parsed, parse};
@@ -170,11 +172,24 @@ pub struct Step {
 }
 
 /// A fault as a scenario asks for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FaultSpec {
+    /// Which.
+    pub kind: KindRef,
+    /// To whom.
+    pub aim: AimSpec,
+    /// What is set about it, defaults included.
+    pub settings: Settings,
+}
+
+/// What a fault is aimed at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum FaultSpec {
-    /// The nodes are split into groups that cannot reach each other.
-    Partition(PartitionSpec),
+pub enum AimSpec {
+    /// The nodes, divided.
+    Groups(PartitionSpec),
+    /// Some nodes.
+    On(NodesSpec),
 }
 
 /// How a partition divides the nodes.
@@ -189,10 +204,44 @@ pub enum PartitionSpec {
     Halves,
     /// One random node against all others, by the seed.
     One,
+    /// Two or more random groups, none empty, by the seed.
+    Random,
+    /// Every node reaches a majority, and no two the same one.
+    MajoritiesRing,
+    /// Two halves that only one node between them reaches.
+    Bridge,
     /// The leader of the queue and as many others as still make a minority, looked up at injection.
     LeaderMinority,
+    /// The leader of the queue on the side of the majority, looked up at injection.
+    LeaderMajority,
     /// The leader of the queue alone, looked up at injection.
     LeaderAlone,
+}
+
+/// Which nodes a fault is done to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodesSpec {
+    /// These.
+    Named(Vec<String>),
+    /// One at random, by the seed.
+    One,
+    /// A random minority, as large as it can be.
+    Minority,
+    /// A random majority, as small as it can be.
+    Majority,
+    /// A random third, rounded down, but one at least.
+    MinorityThird,
+    /// Every node.
+    All,
+    /// The leader of the queue, looked up at injection.
+    Leader,
+    /// The other members of the queue (its mirrors or followers), looked up at injection.
+    Followers,
+    /// The leader's side of the partition in force.
+    LeaderSide,
+    /// The other sides of the partition in force.
+    OtherSide,
 }
 
 impl Step {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::parse::{HOUR, SECOND, length};
-use super::{FaultSpec, PartitionSpec, Step};
+use super::{AimSpec, FaultSpec, NodesSpec, PartitionSpec, Step};
+use crate::catalog::{Aim, KINDS, Kind, KindRef, Settings, Takes};
 use crate::diagnostic::{Collector, quoted};
-use crate::yaml::{Fields, Value};
+use crate::yaml::{Fields, Kind as ValueKind, Value};
 
 const AT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 const REPEAT_MAX: u64 = 1000;
@@ -34,9 +35,7 @@ pub(super) fn schedule(steps: Option<&[Value]>, to: &mut Collector<'_>) -> Vec<S
 
 fn step(fields: &mut Fields<'_>, to: &mut Collector<'_>) -> Option<Step> {
     fields.require("at", "10s", to);
-    fields.require("fault", "partition", to);
-    fields.choice("fault", &[("partition", ())], to);
-    let groups = fields.require("groups", "minority", to);
+    let fault = fault(fields, to);
     fields.require("duration", "1m", to);
     let repeat = fields.u64("repeat", 1..=REPEAT_MAX, to).unwrap_or(1);
     if repeat > 1 {
@@ -54,19 +53,118 @@ fn step(fields: &mut Fields<'_>, to: &mut Collector<'_>) -> Option<Step> {
             Duration::ZERO..=longest,
             to,
         ),
-        fault: FaultSpec::Partition(partition(groups?, to)?),
+        fault: fault?,
     })
 }
 
+/// Which fault, to whom, with what set.
+fn fault(fields: &mut Fields<'_>, to: &mut Collector<'_>) -> Option<FaultSpec> {
+    fields.require("fault", "partition", to);
+    let kinds: Vec<_> = KINDS.iter().map(|kind| (kind.name, kind)).collect();
+    let kind = fields.choice("fault", &kinds, to);
+    let aim = match kind.map(|kind| kind.aim) {
+        Some(Aim::Nodes) => {
+            let on = fields.require("on", "one", to);
+            on.and_then(|on| nodes(on, to)).map(AimSpec::On)
+        }
+        // The groups of a fault that is not known are read all the same: all mistakes at once.
+        Some(Aim::Groups) | None => {
+            let groups = fields.require("groups", "minority", to);
+            groups
+                .and_then(|groups| partition(groups, to))
+                .map(AimSpec::Groups)
+        }
+    };
+    let settings = settings(kind?, fields, to);
+    Some(FaultSpec {
+        kind: KindRef(kind?),
+        aim: aim?,
+        settings,
+    })
+}
+
+fn settings(kind: &'static Kind, fields: &mut Fields<'_>, to: &mut Collector<'_>) -> Settings {
+    let mut settings = kind.defaults();
+    for parameter in kind.parameters {
+        let value = if parameter.is_required {
+            fields.require(parameter.name, &parameter.takes.to_string(), to)
+        } else {
+            fields.take(parameter.name)
+        };
+        let Some(value) = value else { continue };
+        let what = format!("`{}`", parameter.name);
+        let text = match &value.kind {
+            ValueKind::Sequence(items) if parameter.takes == Takes::Ports => {
+                let ports = items.iter().filter_map(|item| item.text(&what, to));
+                Some(ports.collect::<Vec<_>>().join(","))
+            }
+            _ => value.text(&what, to).map(str::to_owned),
+        };
+        match text.map(|text| parameter.takes.read(&text)) {
+            Some(Ok(setting)) => {
+                settings.insert(parameter.name.to_owned(), setting);
+            }
+            Some(Err(unfit)) => to.error(
+                value.place,
+                format!("{what}: {}", unfit.problem),
+                unfit.remedy,
+            ),
+            None => {}
+        }
+    }
+    settings
+}
+
+fn nodes(value: &Value, to: &mut Collector<'_>) -> Option<NodesSpec> {
+    let words = [
+        ("one", NodesSpec::One),
+        ("minority", NodesSpec::Minority),
+        ("majority", NodesSpec::Majority),
+        ("minority-third", NodesSpec::MinorityThird),
+        ("all", NodesSpec::All),
+        ("leader", NodesSpec::Leader),
+        ("followers", NodesSpec::Followers),
+        ("leader-side", NodesSpec::LeaderSide),
+        ("other-side", NodesSpec::OtherSide),
+    ];
+    if !matches!(value.kind, ValueKind::Sequence(_)) {
+        return value.choice("`on` (unless it lists nodes, as `[n1, n2]`)", &words, to);
+    }
+    let mut names: Vec<String> = Vec::new();
+    for item in value.sequence("`on`", to)? {
+        let name = item.text("a node's name", to)?;
+        if names.iter().any(|seen| seen == name) {
+            to.error(
+                item.place,
+                format!("the node {} is here twice", quoted(name)),
+                "name each node once",
+            );
+        }
+        names.push(name.to_owned());
+    }
+    if names.is_empty() {
+        to.error(
+            value.place,
+            "a fault on no node",
+            "name at least one node, such as `[n1]`",
+        );
+    }
+    Some(NodesSpec::Named(names))
+}
+
 fn partition(value: &Value, to: &mut Collector<'_>) -> Option<PartitionSpec> {
-    if value.entries().is_none() && !matches!(value.kind, crate::yaml::Kind::Sequence(_)) {
+    if value.entries().is_none() && !matches!(value.kind, ValueKind::Sequence(_)) {
         return value.choice(
             "`groups` (unless it lists nodes, as `[[n1, n2], [n3]]`)",
             &[
                 ("minority", PartitionSpec::Minority),
                 ("halves", PartitionSpec::Halves),
                 ("one", PartitionSpec::One),
+                ("random", PartitionSpec::Random),
+                ("majorities-ring", PartitionSpec::MajoritiesRing),
+                ("bridge", PartitionSpec::Bridge),
                 ("leader-minority", PartitionSpec::LeaderMinority),
+                ("leader-majority", PartitionSpec::LeaderMajority),
                 ("leader-alone", PartitionSpec::LeaderAlone),
             ],
             to,

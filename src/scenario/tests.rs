@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{
-    Amount, BUILTINS, BrokerVersion, DEFAULT, FaultSpec, PartitionSpec, Scenario, Source, builtin,
+    AimSpec, Amount, BUILTINS, BrokerVersion, DEFAULT, PartitionSpec, Scenario, Source, builtin,
     is_path, parse, refusals, testing,
 };
 use crate::inventory::NodeName;
@@ -66,49 +66,57 @@ fn the_default_scenario_suits_every_broker() {
 fn simonovic_is_as_he_published_it() {
     let (scenario, _) = builtin("simonovic-2016").unwrap().parse(&[]).unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&scenario).unwrap(), @r#"
+    {
+      "name": "simonovic-2016",
+      "description": "5 producers x 5,000 messages through five cuts of a minute, pause_minority (Simonovic 2016)",
+      "cluster": {
+        "source": "apt",
+        "version": null,
+        "partition_handling": "pause_minority",
+        "net_ticktime_s": 30,
+        "systemd_restart": true,
+        "deploy_timeout": 600000
+      },
+      "queue": {
+        "name": "jtest.queue",
+        "type": "mirrored",
+        "replicas": 3
+      },
+      "workload": {
+        "amount": {
+          "messages": 5000
+        },
+        "rate": 10.0,
+        "window": 1,
+        "confirm_timeout": 10000,
+        "resends": 10,
+        "reconnects": 50,
+        "reconnect_pause": 5000,
+        "body_bytes": 128
+      },
+      "schedule": [
         {
-          "name": "simonovic-2016",
-          "description": "5 producers x 5,000 messages through five cuts of a minute, pause_minority (Simonovic 2016)",
-          "cluster": {
-            "source": "apt",
-            "version": null,
-            "partition_handling": "pause_minority",
-            "net_ticktime_s": 30,
-            "systemd_restart": true,
-            "deploy_timeout": 600000
-          },
-          "queue": {
-            "name": "jtest.queue",
-            "type": "mirrored",
-            "replicas": 3
-          },
-          "workload": {
-            "amount": {
-              "messages": 5000
+          "at": 10000,
+          "fault": {
+            "kind": "partition",
+            "aim": {
+              "groups": "minority"
             },
-            "rate": 10.0,
-            "window": 1,
-            "confirm_timeout": 10000,
-            "resends": 10,
-            "reconnects": 50,
-            "reconnect_pause": 5000,
-            "body_bytes": 128
-          },
-          "schedule": [
-            {
-              "at": 10000,
-              "fault": {
-                "partition": "minority"
-              },
-              "duration": 60000,
-              "repeat": 5,
-              "pause": 60000
+            "settings": {
+              "direction": {
+                "word": "both"
+              }
             }
-          ],
-          "recovery_timeout": 180000,
-          "drain_timeout": 300000
+          },
+          "duration": 60000,
+          "repeat": 5,
+          "pause": 60000
         }
-        "#);
+      ],
+      "recovery_timeout": 180000,
+      "drain_timeout": 300000
+    }
+    "#);
 }
 
 #[test]
@@ -148,13 +156,12 @@ fn as_resolved_it_can_be_read_back() {
         scenarios[1].cluster.source,
         Source::Debs("packages/here".into())
     );
-    let FaultSpec::Partition(groups) = &scenarios[1].schedule[0].fault;
     assert_eq!(
-        *groups,
-        PartitionSpec::Groups(vec![
+        scenarios[1].schedule[0].fault.aim,
+        AimSpec::Groups(PartitionSpec::Groups(vec![
             vec!["n1".to_owned(), "n2".to_owned()],
             vec!["n3".to_owned()]
-        ])
+        ]))
     );
     for scenario in scenarios {
         let json = serde_json::to_string(&scenario).unwrap();

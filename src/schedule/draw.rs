@@ -23,7 +23,7 @@ impl Draw {
     }
 
     /// A number below `bound`, each equally likely; 0 for a bound of 0.
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         // 2^64 mod bound: so many low halves would favour some results, and are drawn again.
         let unfair = bound.wrapping_neg().checked_rem(bound).unwrap_or(0);
         loop {

@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{FaultId, Groups, PlannedFault, TimedFault, describe, plan, table};
+use super::{FaultId, Groups, PlannedAim, TimedFault, plan, table};
+use crate::catalog::{KindRef, kind};
 use crate::inventory::NodeName;
-use crate::scenario::{FaultSpec, PartitionSpec, Scenario, Step, testing};
+use crate::scenario::{AimSpec, FaultSpec, PartitionSpec, Scenario, Step, testing};
 
 fn nodes(count: usize) -> Vec<NodeName> {
     (1..=count).map(|n| NodeName(format!("n{n}"))).collect()
@@ -14,7 +15,11 @@ fn nodes(count: usize) -> Vec<NodeName> {
 fn cut(spec: PartitionSpec, repeat: u32) -> Step {
     Step {
         at: Duration::from_secs(10),
-        fault: FaultSpec::Partition(spec),
+        fault: FaultSpec {
+            kind: KindRef(kind("partition").unwrap()),
+            aim: AimSpec::Groups(spec),
+            settings: kind("partition").unwrap().defaults(),
+        },
         duration: Duration::from_secs(30),
         repeat,
         pause: Duration::from_secs(20),
@@ -34,8 +39,10 @@ fn named(groups: &[&[&str]]) -> PartitionSpec {
 }
 
 fn groups(fault: &TimedFault) -> &Groups {
-    let PlannedFault::Partition(groups) = &fault.fault;
-    groups
+    match &fault.fault.aim {
+        PlannedAim::Groups(groups) => groups,
+        PlannedAim::On(nodes) => panic!("{nodes} are not divided"),
+    }
 }
 
 /// All kinds of partition, with their times interleaved.
@@ -69,32 +76,32 @@ fn every_kind() -> Scenario {
 #[test]
 fn a_seed_means_the_same_on_every_machine() {
     let faults = plan(&every_kind(), &nodes(5), 2016).unwrap();
-    insta::assert_snapshot!(table(&faults), @r#"
-        fault     inject       heal      lasts  partition
-            1       +10s       +40s        30s  n2 n5 | n1 n3 n4
-            2        +1m     +1m30s        30s  n1 n5 | n2 n3 n4
-            3     +2m10s     +2m40s        30s  leader and the first 1 of n1 n2 n5 n3 n4 | the others
-            4     +2m50s     +3m20s        30s  n2 n4 | n1 n3 n5
-            5     +3m30s  +3m31s500ms    1s500ms  n3 | n1 n2 n4 n5
-            6  +3m51s500ms     +3m53s    1s500ms  n3 | n1 n2 n4 n5
-            7     +4m13s  +4m14s500ms    1s500ms  n3 | n1 n2 n4 n5
-            8     +4m40s     +5m10s        30s  leader | the others
-            9     +5m20s     +5m50s        30s  n4 n1 | n2 | n3 n5
-        "#);
-    insta::assert_snapshot!(serde_json::to_string(&faults[..2]).unwrap(), @r#"[{"id":1,"inject_at":10000,"heal_at":40000,"fault":{"partition":{"named":[["n2","n5"],["n1","n3","n4"]]}}},{"id":2,"inject_at":60000,"heal_at":90000,"fault":{"partition":{"named":[["n1","n5"],["n2","n3","n4"]]}}}]"#);
+    insta::assert_snapshot!(table(&faults), @r"
+    fault     inject       heal      lasts  what
+        1       +10s       +40s        30s  partition n2 n5 | n1 n3 n4
+        2        +1m     +1m30s        30s  partition n1 n5 | n2 n3 n4
+        3     +2m10s     +2m40s        30s  partition leader and the first 1 of n1 n2 n5 n3 n4 | the others
+        4     +2m50s     +3m20s        30s  partition n2 n4 | n1 n3 n5
+        5     +3m30s  +3m31s500ms    1s500ms  partition n3 | n1 n2 n4 n5
+        6  +3m51s500ms     +3m53s    1s500ms  partition n3 | n1 n2 n4 n5
+        7     +4m13s  +4m14s500ms    1s500ms  partition n3 | n1 n2 n4 n5
+        8     +4m40s     +5m10s        30s  partition leader | the others
+        9     +5m20s     +5m50s        30s  partition n4 n1 | n2 | n3 n5
+    ");
+    insta::assert_snapshot!(serde_json::to_string(&faults[..2]).unwrap(), @r#"[{"id":1,"inject_at":10000,"heal_at":40000,"fault":{"kind":"partition","aim":{"groups":{"named":[["n2","n5"],["n1","n3","n4"]]}},"settings":{"direction":{"word":"both"}}}},{"id":2,"inject_at":60000,"heal_at":90000,"fault":{"kind":"partition","aim":{"groups":{"named":[["n1","n5"],["n2","n3","n4"]]}},"settings":{"direction":{"word":"both"}}}}]"#);
     let other = plan(&every_kind(), &nodes(5), 2017).unwrap();
-    insta::assert_snapshot!(table(&other), @r#"
-        fault     inject       heal      lasts  partition
-            1       +10s       +40s        30s  n2 n5 | n1 n3 n4
-            2        +1m     +1m30s        30s  n3 n4 | n1 n2 n5
-            3     +2m10s     +2m40s        30s  leader and the first 1 of n4 n1 n3 n5 n2 | the others
-            4     +2m50s     +3m20s        30s  n1 n4 | n2 n3 n5
-            5     +3m30s  +3m31s500ms    1s500ms  n3 | n1 n2 n4 n5
-            6  +3m51s500ms     +3m53s    1s500ms  n1 | n2 n3 n4 n5
-            7     +4m13s  +4m14s500ms    1s500ms  n4 | n1 n2 n3 n5
-            8     +4m40s     +5m10s        30s  leader | the others
-            9     +5m20s     +5m50s        30s  n4 n1 | n2 | n3 n5
-        "#);
+    insta::assert_snapshot!(table(&other), @r"
+    fault     inject       heal      lasts  what
+        1       +10s       +40s        30s  partition n2 n5 | n1 n3 n4
+        2        +1m     +1m30s        30s  partition n3 n4 | n1 n2 n5
+        3     +2m10s     +2m40s        30s  partition leader and the first 1 of n4 n1 n3 n5 n2 | the others
+        4     +2m50s     +3m20s        30s  partition n1 n4 | n2 n3 n5
+        5     +3m30s  +3m31s500ms    1s500ms  partition n3 | n1 n2 n4 n5
+        6  +3m51s500ms     +3m53s    1s500ms  partition n1 | n2 n3 n4 n5
+        7     +4m13s  +4m14s500ms    1s500ms  partition n4 | n1 n2 n3 n5
+        8     +4m40s     +5m10s        30s  partition leader | the others
+        9     +5m20s     +5m50s        30s  partition n4 n1 | n2 | n3 n5
+    ");
 }
 
 #[test]
@@ -109,29 +116,6 @@ fn each_repeat_draws_anew() {
     assert!(seen.len() >= 8, "of 10 pairs only {seen:?}");
     assert_eq!(faults[39].id, FaultId(40));
     assert_eq!(faults[39].inject_at, Duration::from_secs(10 + 39 * 50));
-}
-
-#[test]
-fn leader_is_resolved_at_injection() {
-    let order = ["n4", "n2", "n5", "n1", "n3"].map(|name| NodeName(name.to_owned()));
-    for (others, leader, expected) in [
-        (1, "n4", Some("n4 n2 | n5 n1 n3")),
-        (1, "n5", Some("n5 n4 | n2 n1 n3")),
-        (0, "n3", Some("n3 | n4 n2 n5 n1")),
-        (1, "n9", None),
-    ] {
-        let groups = Groups::WithLeader {
-            order: order.to_vec(),
-            others,
-        };
-        assert!(groups.need_leader());
-        let resolved = groups.resolve(&NodeName(leader.to_owned()));
-        assert_eq!(
-            resolved.as_deref().map(describe).as_deref(),
-            expected,
-            "leader {leader}"
-        );
-    }
 }
 
 #[test]
@@ -160,29 +144,34 @@ fn an_empty_schedule_is_an_empty_plan() {
 
 proptest! {
     #[test]
-    fn every_node_is_in_exactly_one_group(count in 3_usize..=9, seed: u64, kind in 0..5) {
-        let spec = match kind {
-            0 => PartitionSpec::Minority,
-            1 => PartitionSpec::Halves,
-            2 => PartitionSpec::One,
-            3 => PartitionSpec::LeaderMinority,
-            _ => PartitionSpec::LeaderAlone,
-        };
-        let small = match kind {
-            0 | 3 => (count - 1) / 2,
-            1 => count / 2,
-            _ => 1,
+    fn every_node_is_in_exactly_one_group(count in 3_usize..=9, seed: u64, kind in 0..4) {
+        let (spec, small) = match kind {
+            0 => (PartitionSpec::Minority, (count - 1) / 2),
+            1 => (PartitionSpec::Halves, count / 2),
+            2 => (PartitionSpec::One, 1),
+            _ => (PartitionSpec::Random, 0),
         };
         for fault in plan(&scenario(vec![cut(spec, 3)]), &nodes(count), seed).unwrap() {
-            let sides = groups(&fault).resolve(&NodeName("n2".to_owned())).unwrap();
-            prop_assert_eq!(sides.len(), 2);
-            prop_assert_eq!(sides[0].len(), small);
-            if kind >= 3 {
-                prop_assert!(sides[0].contains(&NodeName("n2".to_owned())));
+            let Groups::Named(sides) = groups(&fault) else { unreachable!() };
+            prop_assert!(sides.len() >= 2 && sides.iter().all(|side| !side.is_empty()));
+            if kind < 3 {
+                prop_assert_eq!((sides.len(), sides[0].len()), (2, small));
             }
             let mut all: Vec<NodeName> = sides.concat();
             all.sort();
             prop_assert_eq!(all, nodes(count));
         }
+    }
+
+    #[test]
+    fn a_bridge_stands_between_two_sides(count in 3_usize..=9, seed: u64) {
+        let planned = plan(&scenario(vec![cut(PartitionSpec::Bridge, 1)]), &nodes(count), seed);
+        let planned = planned.unwrap();
+        let Groups::Bridge { bridge, sides } = groups(&planned[0]) else { unreachable!() };
+        prop_assert!(sides.iter().all(|side| !side.is_empty()));
+        let mut all = sides.concat();
+        all.push(bridge.clone());
+        all.sort();
+        prop_assert_eq!(all, nodes(count));
     }
 }
