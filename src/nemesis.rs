@@ -42,6 +42,8 @@ pub struct NemesisContext<'a> {
     pub offsets: BTreeMap<NodeName, ClockOffset>,
     /// The port on which the brokers reach each other.
     pub peer_port: u16,
+    /// The queue under test.
+    pub queue: String,
     /// For a fault to be undone, with retries; afterwards the lease is left to do it.
     pub heal_deadline: Duration,
     /// Where its events go.
@@ -117,6 +119,7 @@ impl<'a> Walk<'a> {
                 run_id: hold.run_id().to_owned(),
                 lease: hold.lease(),
                 peer_port: context.peer_port,
+                queue: context.queue.clone(),
                 heal_deadline: context.heal_deadline,
                 clock: context.clock,
                 offsets: context.offsets.clone(),
@@ -166,7 +169,12 @@ impl<'a> Walk<'a> {
         } else {
             None
         };
-        let mut fault = fault::plan(&timed.fault, &self.field, leader.as_ref())?;
+        let mut fault = fault::plan(
+            &timed.fault,
+            &format!("f{}", timed.id.0),
+            &self.field,
+            leader.as_ref(),
+        )?;
         let asked = fault.asked();
         self.emit(Event::FaultAsked {
             fault: timed.id,

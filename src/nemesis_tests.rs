@@ -10,7 +10,8 @@ use crate::remote::{Output, RemoteError};
 use crate::schedule::{Groups, PlannedFault};
 
 const CUT: &str = "cut it off from its peers";
-const LIFT: &str = "remove our rules from it";
+const OPEN: &str = "open the gates of the cut";
+const LIFT: &str = "undo its fault";
 const LOOK: &str = "connect to its peers";
 
 #[derive(Default)]
@@ -64,6 +65,7 @@ impl Net {
                         is_cut.store(false, Ordering::SeqCst);
                         "firewall=same\n".into()
                     }
+                    OPEN => "ready\nfired 1000\n".into(),
                     LOOK => look(n, bites && is_cut.load(Ordering::SeqCst)),
                     _ => return None,
                 };
@@ -79,6 +81,7 @@ impl Net {
             name: NodeName(format!("n{n}")),
             host: host.into_host(),
             addresses: vec![address(n)],
+            is_disposable: true,
         };
         let targets: Vec<_> = fakes.into_iter().zip(1..).map(target).collect();
         let holder = Holder {
@@ -112,6 +115,7 @@ impl Net {
             load_zero: 0,
             offsets: BTreeMap::new(),
             peer_port: 25672,
+            queue: "jtest.queue".into(),
             heal_deadline: Duration::from_secs(1),
             emit: self.events.clone(),
             leader: Arc::new(|| Box::pin(async { Some(NodeName("n3".into())) })),
@@ -133,9 +137,9 @@ fn look(from: u8, is_cut: bool) -> String {
     let mut text = String::new();
     for to in (1..=3).filter(|to| *to != from) {
         if is_cut && (from == 3 || to == 3) {
-            text += &format!("connect 10.0.0.{to} silent\ndropped OUT 10.0.0.{to} 3\n");
+            text += &format!("connect 10.0.0.{to} 25672 silent\ndropped OUT 10.0.0.{to} 3\n");
         } else {
-            text += &format!("connect 10.0.0.{to} open\n");
+            text += &format!("connect 10.0.0.{to} 25672 open\n");
         }
     }
     text

@@ -50,6 +50,7 @@ async fn walk(
         load_zero: 0,
         offsets,
         peer_port: 25672,
+        queue: "jtest.queue".into(),
         heal_deadline: HEAL_DEADLINE,
         emit: events.clone(),
         leader: Arc::new(|| Box::pin(async { Some(NodeName("n4".into())) })),
@@ -69,7 +70,7 @@ fn proofs(events: &Events) -> Vec<Proof> {
 const FIREWALL: &str = "for t in iptables-nft ip6tables-nft iptables-legacy ip6tables-legacy; do \
     $t-save 2>/dev/null | sed -e '/^#/d' -e 's/ \\[[0-9:]*\\]$//'; done";
 
-const LEFTOVERS: &str = "ls -d /run/jtest /run/systemd/system/jtest* 2>/dev/null || true; systemctl list-units --all --plain --no-legend 'jtest*'";
+const LEFTOVERS: &str = "ls -d /run/jtest /var/lib/jtest /run/systemd/system/jtest* 2>/dev/null || true; systemctl list-units --all --plain --no-legend 'jtest*'";
 const HALVES: &[&[usize]] = &[&[1, 2], &[3, 4, 5]];
 const LEASE: Duration = Duration::from_secs(60);
 const LEASE_SHORT: Duration = Duration::from_secs(16);
@@ -295,7 +296,11 @@ async fn heal_undoes_a_live_runs_faults_and_tells_it() {
         let report = report.unwrap();
         assert_eq!(report.holder.unwrap().run_id, "broken", "{node}");
         assert_eq!(report.firewall_as_before, Some(true), "{node}");
-        assert_eq!(report.found.len(), 3, "{node}: {:?}", report.found);
+        assert_eq!(
+            report.found,
+            ["partition n1 n2 | n3 n4 n5", "lease"],
+            "{node}"
+        );
     }
     for (_, report) in heal_all(&lab.hosts()).await {
         assert_eq!(report.unwrap(), HealReport::default());

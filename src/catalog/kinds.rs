@@ -39,15 +39,8 @@ const fn default(
     }
 }
 
-const DELAY: Takes = Takes::Duration(ms(1), ms(60_000));
-const PACKETS: &[&[Need]] = &[&[Need::Tc], &[Need::Netem]];
 const PROCESSES: &[&[Need]] = &[&[Need::Systemd]];
 
-const CORRELATION: Parameter = optional(
-    "correlation",
-    Takes::Percent,
-    "how much each packet's fate depends on the one before",
-);
 const OF: Parameter = default(
     "of",
     Takes::Word(&["broker", "epmd"]),
@@ -65,13 +58,7 @@ const SYSTEMD_RESTART: Parameter = default(
     "true",
     "whether the unit's own restart stays in force",
 );
-const WHICH_CLOCK: Parameter = default(
-    "clock",
-    Takes::Word(&["auto", "system", "broker"]),
-    "auto",
-    "the host's, or the broker's alone by libfaketime; `auto` is the host's where that is a machine of its own",
-);
-const CLOCKS: &[&[Need]] = &[&[Need::Perl], &[Need::OwnClock, Need::Faketime]];
+const CLOCKS: &[&[Need]] = &[&[Need::Systemd], &[Need::Faketime]];
 const FILE: Parameter = default(
     "file",
     Takes::Text(255),
@@ -113,73 +100,15 @@ pub const PARTITION: Kind = Kind {
 pub static KINDS: &[Kind] = &[
     PARTITION,
     Kind {
-        name: "delay",
-        group: Group::Packet,
-        about: "Packets to the other nodes are delayed.",
-        aim: Nodes,
-        lasting: Lasting,
-        parameters: &[
-            required("time", DELAY, "how long"),
-            optional("jitter", DELAY, "by how much more or less"),
-            default(
-                "distribution",
-                Takes::Word(&["uniform", "normal", "pareto", "paretonormal"]),
-                "uniform",
-                "how the jitter is distributed",
-            ),
-            CORRELATION,
-        ],
-        needs: PACKETS,
-        proof: "round trips to the peers, measured before and meanwhile",
-        undo: "our queueing discipline is removed, the interface has the one it had",
-    },
-    Kind {
         name: "loss",
         group: Group::Packet,
         about: "Packets to the other nodes are lost by chance.",
         aim: Nodes,
         lasting: Lasting,
-        parameters: &[required("share", Takes::Percent, "how many"), CORRELATION],
-        needs: &[&[Need::Netem, Need::Statistic]],
-        proof: "packets counted as dropped by the discipline or the rule",
-        undo: "our queueing discipline or rule is removed",
-    },
-    Kind {
-        name: "duplicate",
-        group: Group::Packet,
-        about: "Packets to the other nodes arrive twice by chance.",
-        aim: Nodes,
-        lasting: Lasting,
-        parameters: &[required("share", Takes::Percent, "how many"), CORRELATION],
-        needs: PACKETS,
-        proof: "echo requests that are answered more than once",
-        undo: "our queueing discipline is removed, the interface has the one it had",
-    },
-    Kind {
-        name: "corrupt",
-        group: Group::Packet,
-        about: "One bit of packets to the other nodes is flipped by chance.",
-        aim: Nodes,
-        lasting: Lasting,
-        parameters: &[required("share", Takes::Percent, "how many"), CORRELATION],
-        needs: PACKETS,
-        proof: "echo requests that are not answered, and the discipline's presence",
-        undo: "our queueing discipline is removed, the interface has the one it had",
-    },
-    Kind {
-        name: "reorder",
-        group: Group::Packet,
-        about: "Packets to the other nodes overtake each other: all are delayed but some.",
-        aim: Nodes,
-        lasting: Lasting,
-        parameters: &[
-            required("share", Takes::Percent, "how many are sent at once"),
-            default("time", DELAY, "10ms", "by how much the others are delayed"),
-            CORRELATION,
-        ],
-        needs: PACKETS,
-        proof: "round trips to the peers, some of them delayed and some not",
-        undo: "our queueing discipline is removed, the interface has the one it had",
+        parameters: &[required("share", Takes::Percent, "how many")],
+        needs: &[&[Need::Iptables], &[Need::Statistic]],
+        proof: "packets counted as dropped by the rule",
+        undo: "our rules are removed",
     },
     Kind {
         name: "rate",
@@ -188,8 +117,8 @@ pub static KINDS: &[Kind] = &[
         aim: Nodes,
         lasting: Lasting,
         parameters: &[required("rate", Takes::Rate, "to so much")],
-        needs: &[&[Need::Tc]],
-        proof: "bytes that the discipline let through in a measured time",
+        needs: &[&[Need::Tc], &[Need::Perl]],
+        proof: "of twice as many bytes as may pass in a second, as many as may",
         undo: "our queueing discipline is removed, the interface has the one it had",
     },
     Kind {
@@ -283,32 +212,33 @@ pub static KINDS: &[Kind] = &[
     Kind {
         name: "clock-bump",
         group: Group::Clock,
-        about: "The clock jumps.",
+        about: "The broker's clock jumps. A broker that does not run with libfaketime yet is restarted for it.",
         aim: Nodes,
         lasting: Lasting,
-        parameters: &[required("by", Takes::Offset, "by how much"), WHICH_CLOCK],
+        parameters: &[required("by", Takes::Offset, "by how much")],
         needs: CLOCKS,
-        proof: "the clock's offset, measured on the node and from the control node",
-        undo: "the clock is set by the control node's, or by the time that passed on the monotonic clock; time services go on",
+        proof: "the broker's clock against the host's",
+        undo: "the broker is told the true time; the library goes with its next start",
     },
     Kind {
         name: "clock-drift",
         group: Group::Clock,
-        about: "The clock goes too fast or too slow.",
+        about: "The broker's clock goes too fast or too slow. A broker that does not run with libfaketime yet is restarted for it.",
         aim: Nodes,
         lasting: Lasting,
-        parameters: &[
-            required("factor", Takes::Factor, "how fast, against true time"),
-            WHICH_CLOCK,
-        ],
+        parameters: &[required(
+            "factor",
+            Takes::Factor,
+            "how fast, against true time",
+        )],
         needs: CLOCKS,
-        proof: "the clock's offset, measured twice",
+        proof: "the broker's clock against the host's",
         undo: "as of `clock-bump`",
     },
     Kind {
         name: "clock-strobe",
         group: Group::Clock,
-        about: "The clock jumps forward and back, again and again.",
+        about: "The broker's clock jumps and comes back, again and again. A broker that does not run with libfaketime yet is restarted for it.",
         aim: Nodes,
         lasting: Lasting,
         parameters: &[
@@ -319,10 +249,9 @@ pub static KINDS: &[Kind] = &[
                 "1s",
                 "for how long each way",
             ),
-            WHICH_CLOCK,
         ],
         needs: CLOCKS,
-        proof: "two offsets of the clock, one of them the jump's",
+        proof: "the broker's clock against the host's, at a moment when it is astray",
         undo: "as of `clock-bump`",
     },
     Kind {
@@ -368,13 +297,13 @@ pub static KINDS: &[Kind] = &[
     Kind {
         name: "read-only-disk",
         group: Group::Disk,
-        about: "The file system of the broker's data turns read-only, as after an error of its disk.",
+        about: "The directory of the broker's data turns read-only for whatever is opened from then on.",
         aim: Nodes,
         lasting: Lasting,
         parameters: &[],
-        needs: &[&[Need::OwnFilesystem], &[Need::Systemd]],
-        proof: "a write fails because the file system is read-only",
-        undo: "the broker is stopped, the file system mounted anew, the broker started",
+        needs: &[&[Need::Systemd]],
+        proof: "a new file is refused because the file system is read-only",
+        undo: "what was mounted on top of it is taken away",
     },
     Kind {
         name: "flip-bits",
@@ -504,27 +433,5 @@ pub static KINDS: &[Kind] = &[
         needs: PROCESSES,
         proof: "who leads the queue before and after",
         undo: "nothing to undo",
-    },
-    Kind {
-        name: "reboot",
-        group: Group::Host,
-        about: "The host is rebooted in order.",
-        aim: Nodes,
-        lasting: Moment,
-        parameters: &[],
-        needs: &[&[Need::OwnKernel]],
-        proof: "the host's boot id is another one",
-        undo: "nothing to undo: the host comes back by itself",
-    },
-    Kind {
-        name: "crash",
-        group: Group::Host,
-        about: "The host is rebooted at once, as by a loss of power: nothing is written out.",
-        aim: Nodes,
-        lasting: Moment,
-        parameters: &[],
-        needs: &[&[Need::OwnKernel], &[Need::Sysrq]],
-        proof: "the host's boot id is another one",
-        undo: "nothing to undo: the host comes back by itself",
     },
 ];

@@ -15,45 +15,33 @@ pub enum Need {
     Multiport,
     /// Queueing disciplines.
     Tc,
-    /// The discipline that delays, loses and garbles packets.
-    Netem,
     /// A service manager.
     Systemd,
     /// A small programming language, on every Debian host.
     Perl,
-    /// A clock that is this host's alone and may be set: no container.
-    OwnClock,
     /// The library by which a process can be told another time.
     Faketime,
     /// A file system that holds the broker's data and nothing else.
     OwnFilesystem,
     /// Freezing a file system.
     Fsfreeze,
-    /// A kernel that is this host's alone: no container.
-    OwnKernel,
-    /// The kernel's keys for emergencies.
-    Sysrq,
     /// Changing the limits of a running process.
     Prlimit,
 }
 
 impl Need {
     /// All of them, in the order in which people are told.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 11] = [
         Self::Iptables,
         Self::Statistic,
         Self::Recent,
         Self::Multiport,
         Self::Tc,
-        Self::Netem,
         Self::Systemd,
         Self::Perl,
-        Self::OwnClock,
         Self::Faketime,
         Self::OwnFilesystem,
         Self::Fsfreeze,
-        Self::OwnKernel,
-        Self::Sysrq,
         Self::Prlimit,
     ];
 
@@ -65,15 +53,11 @@ impl Need {
             Self::Recent => "xt_recent",
             Self::Multiport => "xt_multiport",
             Self::Tc => "tc",
-            Self::Netem => "netem",
             Self::Systemd => "systemd",
             Self::Perl => "perl",
-            Self::OwnClock => "own-clock",
             Self::Faketime => "libfaketime",
             Self::OwnFilesystem => "own-filesystem",
             Self::Fsfreeze => "fsfreeze",
-            Self::OwnKernel => "own-kernel",
-            Self::Sysrq => "sysrq",
             Self::Prlimit => "prlimit",
         }
     }
@@ -86,21 +70,13 @@ impl Need {
                 "a kernel with this netfilter module (Debian's own has it)"
             }
             Self::Tc => "apt-get install iproute2",
-            Self::Netem => {
-                "a kernel with sch_netem (Debian's own has it; some cloud and container kernels have not)"
-            }
             Self::Systemd => "a host that is run by systemd",
             Self::Perl => "apt-get install perl-base",
-            Self::OwnClock => "a virtual or real machine: a container shares its clock with others",
             Self::Faketime => "apt-get install libfaketime",
             Self::OwnFilesystem => {
                 "a file system of its own, mounted at /var/lib/rabbitmq, so that nothing else suffers"
             }
             Self::Fsfreeze | Self::Prlimit => "apt-get install util-linux",
-            Self::OwnKernel => {
-                "a virtual or real machine: a container shares its kernel with others"
-            }
-            Self::Sysrq => "a virtual or real machine whose kernel has /proc/sysrq-trigger",
         }
     }
 }

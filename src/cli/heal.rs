@@ -72,6 +72,9 @@ fn describe(report: &HealReport) -> String {
         [] => "nothing to undo".to_owned(),
         found => format!("undone: {}", found.join(", ")),
     };
+    if !report.resisting.is_empty() {
+        words.push_str(&format!("; resisting: {}", report.resisting.join(", ")));
+    }
     if let Some(holder) = &report.holder {
         words.push_str(&format!("; held by {holder}"));
     }
@@ -103,6 +106,7 @@ mod tests {
             firewall_as_before: Some(false),
             firewall_differences: vec!["> -A INPUT -j X".into()],
             not_ours: false,
+            resisting: Vec::new(),
         };
         let gone = RemoteError::Unreachable {
             node: NodeName("n10".into()),

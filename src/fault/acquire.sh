@@ -1,4 +1,4 @@
-# Takes the hold, or says who has it. $1: run id, $2: the record, $3: lease in seconds; the undo is the
+# Takes the hold, or says who has it; who has it already keeps it, for $3 seconds at least. $1: run id, $2: the record, $3: lease in seconds; the undo is the
 # standard input.
 if [ ! -d /run/systemd/system ]; then
   echo 'systemd is not running here, and without it no lease can be armed' >&2
@@ -11,10 +11,20 @@ if [ -e "$jtest_dir/holder" ] && [ "$(jtest_holder)" != "$1" ] && [ "$(jtest_lef
   echo 'held'
   exit 0
 fi
+if [ "$(jtest_holder)" = "$1" ] && [ "$(jtest_left)" -gt 0 ] && [ -s "$jtest_dir/undo" ]; then
+  if [ "$(jtest_left)" -lt "$(($3 * 100))" ]; then jtest_renew "$3"; fi
+  echo 'taken'
+  exit 0
+fi
 # Whoever was here before is gone; what is left of it goes now.
+jtest_undo_faults || {
+  echo 'what an earlier fault did here cannot be undone' >&2
+  exit 1
+}
 firewall_clean "$jtest_dir/firewall"
 echo "$(($(jtest_now) + $3 * 100))" >"$jtest_dir/deadline"
 printf '%s\n' "$2" >"$jtest_dir/holder"
+cat /proc/sys/kernel/random/boot_id >"$jtest_dir/boot"
 cat >"$jtest_dir/undo"
 firewall_listing >"$jtest_dir/firewall"
 cat >"$jtest_units/jtest-lease.service" <<'UNIT'

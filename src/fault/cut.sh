@@ -1,69 +1,110 @@
-# Stages rules, and fires them when told. $1: run id, $2: lease in seconds, $3: IPv4 rules, $4: IPv6
-# rules ('' for none). The process says `ready` and waits for `go`; anything else, or the end
-# of its input, aborts it. It says `fired` and the time on this host in nanoseconds.
-cut_pids=
+# Puts the rules of a cut in place and says `ready`; cuts when told `go`. Anything else, or the end of
+# the input, leaves the host as it was. $1: run id, $2: lease in seconds, $3: the fault's key, $4: what it is,
+# $5: its undo, $6 and $7: what is accepted and dropped of IPv4, $8 and $9: of IPv6 ('' for nothing), $10:
+# the addresses dropped, $11: milliseconds of a flap ('' for none).
+#
+# Where the kernel has the match `recent`, the rules lie there beforehand and match addresses on a list
+# that is still empty: the cut is then a write of some bytes and no process. Elsewhere the rules are loaded
+# at the signal.
+cut_run=$1 cut_lease=$2 cut_key=$3 cut_about=$4 cut_undo=$5 cut_accept=$6 cut_drop=$7 cut_accept6=$8
+shift 8
+cut_drop6=$1 cut_addresses=$2 cut_flap=$3
+cut_lists=/proc/net/xt_recent/jtest-$cut_key
 
-cut_stage() {
-  mkfifo -m 0600 "$jtest_dir/$1"
-  "$1-restore" -w 5 --noflush <"$jtest_dir/$1" 9<&- &
-  cut_pids="$cut_pids $!"
+# $1: tool, $2: accepted, $3: dropped, $4: the list's name, '' without one
+cut_rules() {
+  cut_in='' cut_out=''
+  if [ -n "$4" ]; then
+    cut_in="-m recent --name $4 --rcheck --rsource "
+    cut_out="-m recent --name $4 --rcheck --rdest "
+  fi
+  firewall_transaction "$1" "$2" "$(printf '%s\n' "$3" | sed -e "s/@IN@/$cut_in/" -e "s/@OUT@/$cut_out/")"
+  echo COMMIT
 }
 
-cut_clean() {
-  rm -f "$jtest_dir/iptables" "$jtest_dir/ip6tables"
+# $1: a suffix for the lists, '' without; $2: --test, or nothing
+cut_load() {
+  cut_rules iptables "$cut_accept" "$cut_drop" "${1:+jtest-$cut_key-4}" | iptables-restore -w 5 --noflush ${2:+"$2"} &&
+    if [ -n "$cut_drop6" ]; then
+      cut_rules ip6tables "$cut_accept6" "$cut_drop6" "${1:+jtest-$cut_key-6}" | ip6tables-restore -w 5 --noflush ${2:+"$2"}
+    fi
 }
 
 jtest_lock 10
-if ! jtest_is_held_by "$1"; then
+if ! jtest_is_held_by "$cut_run"; then
   echo 'the hold on this host was lost' >&2
   exit 1
 fi
-jtest_renew "$2"
-cut_clean
-trap cut_clean EXIT
-
-cut_v6=$4
+jtest_renew "$cut_lease"
 if ! grep -q -v ' lo$' /proc/net/if_inet6 2>/dev/null; then
-  cut_v6=
+  cut_drop6=
   echo 'note IPv6 is off here'
-elif [ -n "$cut_v6" ] && ! command -v ip6tables-restore >/dev/null 2>&1; then
+elif [ -n "$cut_drop6" ] && ! command -v ip6tables-restore >/dev/null 2>&1; then
   echo 'the peers have IPv6 addresses, but ip6tables is missing here; install the package iptables' >&2
   exit 1
 fi
-
-cut_v4_text=$(firewall_transaction iptables "$3")
-printf '%s\nCOMMIT\n' "$cut_v4_text" | iptables-restore -w 5 --noflush --test
-if [ -n "$cut_v6" ]; then
-  cut_v6_text=$(firewall_transaction ip6tables "$cut_v6")
-  printf '%s\nCOMMIT\n' "$cut_v6_text" | ip6tables-restore -w 5 --noflush --test
+cut_gated=1
+cut_load lists --test 2>/dev/null || cut_gated=
+if [ -z "$cut_gated" ]; then
+  if [ -n "$cut_flap" ]; then
+    echo 'a flapping cut needs the netfilter match `recent`, which this kernel has not' >&2
+    exit 1
+  fi
+  echo 'note without the netfilter match `recent` the rules are loaded at the moment of the cut'
+  cut_load '' --test
 fi
-cut_stage iptables
-exec 4>"$jtest_dir/iptables"
-printf '%s\n' "$cut_v4_text" >&4
-if [ -n "$cut_v6" ]; then
-  cut_stage ip6tables
-  exec 6>"$jtest_dir/ip6tables"
-  printf '%s\n' "$cut_v6_text" >&6
-fi
+jtest_arm "$cut_key" "$cut_about" "$cut_undo"
+cut_abort() {
+  jtest_undo_fault "$cut_key" >/dev/null
+}
+trap cut_abort EXIT
+if [ -n "$cut_gated" ]; then cut_load lists ''; fi
 
+cut_gates=
+for cut_address in $cut_addresses; do
+  case $cut_address in
+    *:*) if [ -n "$cut_drop6" ]; then cut_gates="$cut_gates $cut_lists-6=+$cut_address"; fi ;;
+    *) cut_gates="$cut_gates $cut_lists-4=+$cut_address" ;;
+  esac
+done
 cut_ready=$(jtest_now)
 echo 'ready'
-read -r cut_word || cut_word=
-if [ "$cut_word" = go ] && [ "$(jtest_now)" -gt "$((cut_ready + 1500))" ]; then
-  cut_word=late
+if [ -n "$cut_gated" ] && [ -z "$cut_flap" ]; then
+  # Of the shells on a Debian host only this one tells the time without another process.
+  # shellcheck disable=SC2016,SC2086
+  bash -c 'read -r word || word=
+    read -r up rest </proc/uptime
+    if [ "$word" = go ] && [ "${up/./}" -le "$(($1 + 1500))" ]; then
+      shift
+      for gate in "$@"; do echo "${gate#*=}" >"${gate%%=*}"; done
+      now=$EPOCHREALTIME
+      echo "fired ${now/[.,]/}000"
+    else
+      echo "aborted: ${word:-not told to go}" >&2
+      exit 1
+    fi' cut "$cut_ready" $cut_gates
+else
+  read -r cut_word || cut_word=
+  if [ "$cut_word" = go ] && [ "$(jtest_now)" -gt "$((cut_ready + 1500))" ]; then cut_word=late; fi
+  if [ "$cut_word" != go ]; then
+    echo "aborted: ${cut_word:-not told to go}" >&2
+    exit 1
+  fi
+  if [ -n "$cut_flap" ]; then
+    # shellcheck disable=SC2016,SC2086
+    systemd-run --quiet --collect --unit="jtest-flap-$cut_key" -- perl -e '
+      my $seconds = shift(@ARGV) / 1000;
+      my @gates = map { [split /=/, $_, 2] } @ARGV;
+      sub put { open(my $list, ">", $_[0]) or exit; syswrite($list, "$_[1]\n"); close $list; }
+      while (1) {
+        put($_->[0], $_->[1]) for @gates;
+        select(undef, undef, undef, $seconds);
+        put($_->[0], "/") for @gates;
+        select(undef, undef, undef, $seconds);
+      }' "$cut_flap" $cut_gates
+  else
+    cut_load '' ''
+  fi
+  echo "fired $(date +%s%N)"
 fi
-if [ "$cut_word" = go ]; then
-  echo COMMIT >&4
-  if [ -n "$cut_v6" ]; then echo COMMIT >&6; fi
-fi
-exec 4>&- 6>&-
-cut_failed=0
-for cut_pid in $cut_pids; do
-  wait "$cut_pid" 2>/dev/null || cut_failed=1
-done
-if [ "$cut_word" != go ]; then
-  echo "aborted: ${cut_word:-not told to go}" >&2
-  exit 1
-fi
-if [ "$cut_failed" != 0 ]; then exit 1; fi
-echo "fired $(date +%s%N)"
+trap - EXIT

@@ -26,11 +26,11 @@ pub const LEASE_DEFAULT: Duration = Duration::from_secs(60);
 /// Shorter leases would run out between two renewals on a slow host.
 pub const LEASE_MIN: Duration = Duration::from_secs(4);
 /// For a fault to be undone, with retries; afterwards the lease is left to do it.
-pub const HEAL_DEADLINE: Duration = Duration::from_secs(30);
+pub const HEAL_DEADLINE: Duration = Duration::from_secs(60);
 /// Between a failed renewal and the next attempt.
 const RENEW_PAUSE: Duration = Duration::from_secs(1);
 /// For all hosts to be let go.
-const RELEASE_DEADLINE: Duration = Duration::from_secs(30);
+const RELEASE_DEADLINE: Duration = Duration::from_secs(180);
 
 /// Who holds a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -237,9 +237,9 @@ impl Hold {
         self.stop.send_replace(true);
     }
 
-    /// Removes our rules from all hosts and keeps the hold; says how each was left.
-    pub async fn lift(&self) -> Result<Vec<String>, super::FaultError> {
-        lease::lift_all(&self.targets, &self.run_id, HEAL_DEADLINE).await
+    /// Undoes the fault of this key on all hosts, or all faults where it is empty, and keeps the hold.
+    pub async fn undo(&self, key: &str) -> Result<Vec<String>, super::FaultError> {
+        lease::lift_all(&self.targets, &self.run_id, key, HEAL_DEADLINE).await
     }
 
     /// Undoes everything that is in force and gives the hosts free.

@@ -36,6 +36,7 @@ async fn acquire(fakes: &[Arc<Fake>]) -> (Result<Hold, HoldError>, Arc<Notes>) {
         name: fake.node().clone(),
         host: Arc::clone(fake) as Host,
         addresses: Vec::new(),
+        is_disposable: true,
     };
     let notes = Arc::new(Notes(Mutex::default()));
     let targets = Arc::new(fakes.iter().map(target).collect());

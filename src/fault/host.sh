@@ -52,18 +52,74 @@ jtest_renew() {
   mv "$jtest_dir/deadline.new" "$jtest_dir/deadline"
 }
 
-# Undoes everything: the rules first, the lease only when they are gone. $1: why; the lease's own
+# What is under a fault stays known over a reboot: of each fault its undo, armed before it is injected.
+jtest_faults=/var/lib/jtest/faults
+
+# Where the fault $1 keeps what it notes down: with its undo, or as long as the hold where there is none.
+jtest_fault_is() {
+  jtest_fault=$jtest_faults/$1
+  if [ ! -d "$jtest_fault" ]; then jtest_fault=$jtest_dir/moment-$1; fi
+}
+
+# $1: the fault's key, $2: what it is, $3: its undo.
+jtest_arm() {
+  if [ -e "$jtest_faults/$1" ]; then
+    echo "the fault $1 is in force here already" >&2
+    return 1
+  fi
+  mkdir -p "$jtest_faults"
+  chmod 700 "$jtest_faults"
+  mkdir "$jtest_faults/$1"
+  printf '%s\n' "$2" >"$jtest_faults/$1/about"
+  printf '%s\n' "$3" >"$jtest_faults/$1/undo"
+  sync "$jtest_faults/$1/about" "$jtest_faults/$1/undo"
+  jtest_log "fault $1: $2"
+}
+
+# Undoes the fault $1 and says so; what is not undone stays armed.
+jtest_undo_fault() {
+  if [ ! -d "$jtest_faults/$1" ]; then return 0; fi
+  jtest_about=$(cat "$jtest_faults/$1/about" 2>/dev/null) || jtest_about=$1
+  if [ -e "$jtest_faults/$1/undo" ]; then
+    jtest_fault=$jtest_faults/$1 sh "$jtest_faults/$1/undo" 9<&- >&2 || return 1
+  fi
+  rm -rf "${jtest_faults:?}/$1"
+  rmdir "$jtest_faults" "${jtest_faults%/*}" 2>/dev/null || true
+  jtest_log "undone $1: $jtest_about"
+  echo "found=$jtest_about"
+}
+
+# Undoes all faults, the newest first; says which resist, and fails if any does.
+jtest_undo_faults() {
+  jtest_resisting=0
+  # Keys are names of ours, without blanks.
+  # shellcheck disable=SC2045
+  for jtest_key in $(ls -1t "$jtest_faults" 2>/dev/null); do
+    jtest_undo_fault "$jtest_key" || {
+      echo "resists=$jtest_key"
+      jtest_resisting=1
+    }
+  done
+  return "$jtest_resisting"
+}
+
+# Says whether the firewall is as it was when the hold was taken.
+jtest_compare_firewall() {
+  if [ ! -s "$jtest_dir/firewall" ]; then return 0; fi
+  firewall_listing >"$jtest_dir/firewall.now"
+  if cmp -s "$jtest_dir/firewall" "$jtest_dir/firewall.now"; then
+    echo 'firewall=same'
+  else
+    diff "$jtest_dir/firewall" "$jtest_dir/firewall.now" | sed -n 's/^[<>]/firewall=&/p' | head -n 20
+  fi
+}
+
+# Undoes everything: the faults first, the lease only when they are gone. $1: why; the lease's own
 # unit cannot stop itself, any other must, or it would go on trying what is not there.
 jtest_undo() {
+  jtest_undo_faults || return 1
   firewall_clean "$jtest_dir/firewall"
-  if [ -s "$jtest_dir/firewall" ]; then
-    firewall_listing >"$jtest_dir/firewall.now"
-    if cmp -s "$jtest_dir/firewall" "$jtest_dir/firewall.now"; then
-      echo 'firewall=same'
-    else
-      diff "$jtest_dir/firewall" "$jtest_dir/firewall.now" | sed -n 's/^[<>]/firewall=&/p' | head -n 20
-    fi
-  fi
+  jtest_compare_firewall
   if [ -e "$jtest_units/jtest-lease.timer" ]; then
     systemctl stop jtest-lease.timer
     if [ "$1" != expired ]; then systemctl stop jtest-lease.service; fi

@@ -4,18 +4,19 @@
 //! is armed before any fault and begun anew while jtest lives. The same undo is what
 //! `jtest heal` sends, so it needs nothing but a shell on the host.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::hold::Holder;
-use super::{FaultError, Target, script, shell};
+use super::{FaultError, Target, script, undo_text};
 use crate::remote::{Host, RemoteError, Script};
 
 /// The host's own wait for its lock is 10 s.
 const SCRIPT_DEADLINE: Duration = Duration::from_secs(25);
+/// Faults of the broker are undone by its start, which takes its time.
+const UNDO_DEADLINE: Duration = Duration::from_secs(150);
 const LIFT_PAUSE_MIN: Duration = Duration::from_millis(250);
 const LIFT_PAUSE_MAX: Duration = Duration::from_secs(4);
 
@@ -32,6 +33,8 @@ pub struct HealReport {
     pub firewall_differences: Vec<String>,
     /// The hold was not ours any more, so nothing was touched.
     pub not_ours: bool,
+    /// Keys of faults whose undo failed; they stay armed.
+    pub resisting: Vec<String>,
 }
 
 impl HealReport {
@@ -49,6 +52,7 @@ impl HealReport {
                     report.firewall_differences.push(difference.to_owned());
                 }
                 Some(("lost", _)) => report.not_ours = true,
+                Some(("resists", key)) => report.resisting.push(key.to_owned()),
                 Some(_) | None => {}
             }
         }
@@ -56,18 +60,12 @@ impl HealReport {
     }
 }
 
-/// The undo as a file that needs nothing else.
-fn undo_file() -> String {
-    let undo = shell(include_str!("undo.sh"));
-    format!("set -eu\nPATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin\n{undo}")
-}
-
 pub(super) fn acquire_script(holder: &Holder, lease: Duration) -> Script {
     script("take hold of it", include_str!("acquire.sh"))
         .arg(&holder.run_id)
         .arg(holder.record())
         .arg(lease.as_secs().to_string())
-        .stdin(undo_file())
+        .stdin(undo_text(&[], include_str!("undo.sh"), &["expired"]))
         .deadline(SCRIPT_DEADLINE)
 }
 
@@ -91,18 +89,22 @@ pub(super) async fn heal(host: &Host) -> Result<HealReport, RemoteError> {
 async fn undo(host: &Host, purpose: &str, args: &[&str]) -> Result<HealReport, RemoteError> {
     let script = script(purpose, include_str!("undo.sh"))
         .args(args.iter().copied())
-        .deadline(SCRIPT_DEADLINE);
+        .deadline(UNDO_DEADLINE);
     Ok(HealReport::parse(&host.run(&script).await?.text()))
 }
 
-/// Removes our rules from all nodes and keeps the hold; says how each node was left. A failure is
-/// tried again until the deadline; afterwards the lease is left to do it.
+/// Undoes a fault on all nodes (all faults, where the key is empty) and keeps the hold; says how each
+/// node was left. A failure is tried again until the deadline; afterwards the lease is left to do it.
 pub(super) async fn lift_all(
-    targets: &Arc<Vec<Target>>,
+    targets: &[Target],
     run_id: &str,
+    key: &str,
     deadline: Duration,
 ) -> Result<Vec<String>, FaultError> {
-    let results = join_all(targets.iter().map(|target| lift(target, run_id, deadline))).await;
+    let lifts = targets
+        .iter()
+        .map(|target| lift(target, run_id, key, deadline));
+    let results = join_all(lifts).await;
     let mut clean = Vec::new();
     let mut evidence = Vec::new();
     let mut errors = Vec::new();
@@ -116,31 +118,25 @@ pub(super) async fn lift_all(
         };
         let node = &target.name;
         if report.not_ours {
-            evidence.push(format!("{node}: the hold was lost, and with it our rules"));
-            continue;
-        }
-        match report.firewall_as_before {
-            Some(true) => clean.push(node.to_string()),
-            Some(false) => evidence.push(format!(
-                "{node}: our chains are gone, but the firewall is not as before: {}",
+            evidence.push(format!("{node}: the hold was lost, and with it our faults"));
+        } else if report.firewall_as_before == Some(false) {
+            evidence.push(format!(
+                "{node}: our rules are gone, but the firewall is not as before: {}",
                 report.firewall_differences.join("; ")
-            )),
-            None => evidence.push(format!(
-                "{node}: our chains are gone; how the firewall was before is not known"
-            )),
+            ));
+        } else if report.firewall_as_before == Some(true) {
+            clean.push(node.0.as_str());
         }
     }
     if !errors.is_empty() {
         return Err(FaultError::Hosts(errors));
     }
     if !clean.is_empty() {
-        evidence.insert(
-            0,
-            format!(
-                "{}: our chains are gone, firewall as before",
-                clean.join(" ")
-            ),
+        let text = format!(
+            "{}: our rules are gone, firewall as before",
+            clean.join(" ")
         );
+        evidence.insert(0, text);
     }
     Ok(evidence)
 }
@@ -148,14 +144,16 @@ pub(super) async fn lift_all(
 async fn lift(
     target: &Target,
     run_id: &str,
+    key: &str,
     deadline: Duration,
 ) -> Result<HealReport, RemoteError> {
     let began = Instant::now();
     let mut pause = LIFT_PAUSE_MIN;
     loop {
-        let script = script("remove our rules from it", include_str!("lift.sh"))
+        let script = script("undo its fault", include_str!("lift.sh"))
             .arg(run_id)
-            .deadline(SCRIPT_DEADLINE);
+            .arg(key)
+            .deadline(UNDO_DEADLINE);
         match target.host.run(&script).await {
             Ok(output) => return Ok(HealReport::parse(&output.text())),
             Err(error) if began.elapsed() + pause > deadline => return Err(error),

@@ -1,7 +1,7 @@
 //! Faults: what is done to the hosts, how it is undone, and how both are proven.
 //!
-//! A [`Fault`] pairs inject, heal and proof. A new fault is one new file here and one line in
-//! [`plan`]. Faults are injected only under a [`hold::Hold`], whose lease makes every host undo
+//! A [`Fault`] pairs inject, heal and proof. A new fault is one entry in the [catalog](crate::catalog), one
+//! new file here and one line in [`recipes`]. Faults are injected only under a [`hold::Hold`], whose lease makes every host undo
 //! them by itself when jtest is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,15 +19,27 @@ use crate::inventory::NodeName;
 pub use crate::node::clock_offset::ClockOffset;
 use crate::node::firewall;
 use crate::remote::{Host, RemoteError, Script};
-use crate::schedule::{PlannedAim, PlannedFault};
+use crate::schedule::{Nodes, PlannedAim, PlannedFault};
 
+mod app;
+mod clock;
+mod cut_proof;
+mod disk;
+mod grudge;
 pub mod hold;
 mod lease;
+mod membership;
+mod node_fault;
+mod packet;
 mod partition;
 mod probe;
+mod process;
+mod recipes;
+mod resource;
+pub mod status;
+#[cfg(test)]
+mod testing;
 mod volley;
-
-pub use partition::grudges;
 
 const HOST_SHELL: &str = include_str!("host.sh");
 
@@ -40,6 +52,8 @@ pub struct Target {
     pub host: Host,
     /// All addresses at which peers may reach it, of both families, the peer address first.
     pub addresses: Vec<IpAddr>,
+    /// Whether its broker's data may be destroyed.
+    pub is_disposable: bool,
 }
 
 /// What a fault has to work with.
@@ -55,6 +69,8 @@ pub struct Field {
     pub lease: Duration,
     /// The port on which the brokers reach each other; a proof connects to it.
     pub peer_port: u16,
+    /// The queue under test.
+    pub queue: String,
     /// For a fault to be undone, with retries.
     pub heal_deadline: Duration,
     /// The run's clock.
@@ -113,19 +129,27 @@ pub trait Fault: Send {
     async fn heal(&mut self) -> Result<Proof, FaultError>;
 }
 
-/// Makes a fault of a planned one. `leader` is who leads the queue now, if anyone knows.
+/// Makes a fault of a planned one. `key` names it on the hosts; `leader` is who leads the queue
+/// now, if anyone knows. Nodes that only the cluster knows were looked up before.
 pub fn plan(
     planned: &PlannedFault,
+    key: &str,
     field: &Field,
     leader: Option<&NodeName>,
 ) -> Result<Box<dyn Fault>, FaultError> {
-    match &planned.aim {
-        PlannedAim::Groups(groups) => partition::plan(groups, field, leader),
-        PlannedAim::On(_) => Err(FaultError::Refused(format!(
-            "there is no way to inject {} yet",
-            planned.kind.name
-        ))),
-    }
+    let nodes = match &planned.aim {
+        PlannedAim::Groups(groups) => {
+            return partition::plan(groups, &planned.settings, key, field, leader);
+        }
+        PlannedAim::On(Nodes::Named(nodes)) => nodes,
+        PlannedAim::On(unknown) => {
+            return Err(FaultError::Refused(format!(
+                "nobody knows who is {unknown}"
+            )));
+        }
+    };
+    let recipe = recipes::of(planned, key, field)?;
+    node_fault::plan(planned, recipe, key, nodes, field)
 }
 
 /// What a host says of addresses.
@@ -194,13 +218,19 @@ fn shell(text: &str) -> String {
     [firewall::SHELL, HOST_SHELL, text].join("\n")
 }
 
-/// The nodes in words, such as `n1 n2 | n3 n4 n5`.
-fn describe(groups: &[Vec<NodeName>]) -> String {
-    let group = |group: &Vec<NodeName>| {
-        let names: Vec<_> = group.iter().map(ToString::to_string).collect();
-        names.join(" ")
-    };
-    groups.iter().map(group).collect::<Vec<_>>().join(" | ")
+/// A text for a file on the host that needs nothing else: these parts, then the text itself with these
+/// arguments.
+fn undo_text(parts: &[&str], text: &str, args: &[&str]) -> String {
+    let quoted = args
+        .iter()
+        .map(|arg| shlex::try_quote(arg).unwrap_or_default());
+    let quoted: Vec<_> = quoted.collect();
+    format!(
+        "set -eu\nPATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin\n{}\n{}\nset -- {}\n{text}",
+        parts.join("\n"),
+        shell(""),
+        quoted.join(" "),
+    )
 }
 
 /// Addresses that more than one node has (such as a container bridge's) name none of them.
@@ -241,6 +271,7 @@ mod tests {
             name: NodeName(name.into()),
             host: crate::remote::fake::Fake::new(name).into_host(),
             addresses: own.iter().map(|text| text.parse().unwrap()).collect(),
+            is_disposable: true,
         };
         let targets = [
             target("n1", &["10.0.0.1", "172.17.0.1", "10.0.0.1"]),

@@ -1,25 +1,25 @@
-//! A partition: nodes are split into groups that cannot reach each other.
+//! A partition: nodes are divided so that they cannot reach each other.
 //!
-//! It is made of one grudge per node, the set of addresses whose packets it drops in both
-//! directions. Grudges are symmetric, cover every pair across the groups with all addresses
-//! of both, and never name the control node.
+//! Who drops what is decided in [`grudge`](super::grudge), what proves it in
+//! [`cut_proof`](super::cut_proof). All nodes are cut, and healed, at the same moment: the
+//! rules lie there beforehand and only their gates are opened and closed at the signal.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::probe::{Reach, Sight, Sights, look};
+use super::cut_proof::Expectation;
+use super::grudge::{Cut, Grudges, Way, grudges, resolve};
+use super::probe::{Sights, look};
 use super::volley::Volley;
-use super::{
-    Asked, Fault, FaultError, Field, Injected, Target, describe, lease, script, shared_addresses,
-};
+use super::{Asked, Fault, FaultError, Field, Injected, lease, script, undo_text};
+use crate::catalog::{Setting, Settings};
 use crate::event::Proof;
 use crate::inventory::NodeName;
-use crate::node::firewall::{Direction, Rules};
-use crate::schedule::Groups;
+use crate::node::firewall::{Direction, rules};
+use crate::schedule::{Groups, describe};
 
 /// How long a connection may take before it counts as impossible.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -31,114 +31,168 @@ const LOOK_PAUSE: Duration = Duration::from_millis(500);
 const REUNION_DEADLINE: Duration = Duration::from_secs(15);
 /// A staged process ends within this time whatever happens.
 const PROCESS_DEADLINE: Duration = Duration::from_secs(30);
-
-/// Whom each node drops.
-pub type Grudges = BTreeMap<NodeName, BTreeSet<IpAddr>>;
+/// A port that every node has open, whatever its broker does.
+const SSH_PORT: u16 = 22;
 
 struct Partition {
     field: Field,
-    groups: Vec<Vec<NodeName>>,
-    rules: BTreeMap<NodeName, Rules>,
+    key: String,
+    description: String,
+    cut: Cut,
+    grudges: Grudges,
+    cut_ports: Vec<u16>,
+    open_ports: Vec<u16>,
+    /// Of TCP only these are dropped; everything where there are none.
+    only_ports: Vec<u16>,
+    flap: Option<Duration>,
     before: Sights,
 }
 
 /// See [`super::plan`].
 pub(super) fn plan(
     groups: &Groups,
+    settings: &Settings,
+    key: &str,
     field: &Field,
     leader: Option<&NodeName>,
 ) -> Result<Box<dyn Fault>, FaultError> {
-    let groups = resolve(groups, leader)?;
-    let grudges = grudges(&groups, &field.targets, &field.control)?;
-    let rules = grudges
-        .iter()
-        .map(|(node, drop)| (node.clone(), Rules::dropping(drop, &field.control)));
+    let cut = resolve(groups, leader)?;
+    let way = match settings.get("direction") {
+        Some(Setting::Word(word)) if word == "in" => Way::In,
+        Some(Setting::Word(word)) if word == "out" => Way::Out,
+        _ => Way::Both,
+    };
+    let only_ports = match settings.get("ports") {
+        Some(Setting::Ports(ports)) => ports.clone(),
+        _ => Vec::new(),
+    };
+    let flap = match settings.get("flap") {
+        Some(Setting::Duration(period)) => Some(*period),
+        _ => None,
+    };
+    let (cut_ports, open_ports) = if only_ports.is_empty() {
+        (vec![field.peer_port], Vec::new())
+    } else {
+        let witnesses = [SSH_PORT, field.peer_port];
+        let others = witnesses
+            .into_iter()
+            .filter(|port| !only_ports.contains(port));
+        (only_ports.clone(), others.take(1).collect())
+    };
     Ok(Box::new(Partition {
-        rules: rules.collect(),
+        description: words(&cut, groups, way, &only_ports, flap),
+        grudges: grudges(&cut, way, &field.targets, &field.control)?,
         field: field.clone(),
-        groups,
+        key: key.to_owned(),
+        cut,
+        cut_ports,
+        open_ports,
+        only_ports,
+        flap,
         before: Sights::new(),
     }))
 }
 
-fn resolve(groups: &Groups, leader: Option<&NodeName>) -> Result<Vec<Vec<NodeName>>, FaultError> {
-    match groups {
-        Groups::Named(groups) => Ok(groups.clone()),
-        Groups::WithLeader { order, others } => {
-            let leader = leader
-                .filter(|leader| order.contains(leader))
-                .ok_or_else(|| {
-                    FaultError::Refused(
-                        "cut off the leader of the queue: no node says who leads it".into(),
-                    )
-                })?;
-            let rest = order.iter().filter(|node| *node != leader);
-            let mut side: Vec<_> = rest.clone().take(*others).cloned().collect();
-            side.push(leader.clone());
-            let mut majority: Vec<_> = rest.skip(*others).cloned().collect();
-            side.sort();
-            majority.sort();
-            Ok(vec![side, majority])
-        }
-        Groups::MajoritiesRing(_) | Groups::Bridge { .. } => Err(FaultError::Refused(
-            "there is no way to cut such groups yet".into(),
-        )),
+fn words(cut: &Cut, groups: &Groups, way: Way, ports: &[u16], flap: Option<Duration>) -> String {
+    let mut words = if cut.groups.is_empty() {
+        groups.to_string()
+    } else {
+        describe(&cut.groups)
+    };
+    match way {
+        Way::Both => {}
+        Way::In => words.push_str(", only what comes in to the first"),
+        Way::Out => words.push_str(", only what goes out of the first"),
     }
+    if !ports.is_empty() {
+        let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+        words.push_str(&format!(", only port {}", ports.join(" ")));
+    }
+    if let Some(period) = flap {
+        words.push_str(&format!(", flapping every {} ms", period.as_millis()));
+    }
+    words
 }
 
-/// Groups to grudges. Addresses that several nodes have name none of them and are left out;
-/// a grudge that would name the control node is refused.
-pub fn grudges(
-    groups: &[Vec<NodeName>],
-    targets: &[Target],
-    control: &[IpAddr],
-) -> Result<Grudges, FaultError> {
-    let refuse = |reason: String| FaultError::Refused(format!("partition: {reason}"));
-    if control.is_empty() {
-        return Err(refuse(
-            "no host says under which address it sees the control node, so it cannot be kept \
-             from being cut off"
-                .into(),
-        ));
+impl Partition {
+    async fn look(&self, patience: Duration) -> (Sights, Vec<String>) {
+        let ports: Vec<_> = [&*self.cut_ports, &*self.open_ports].concat();
+        let (sights, errors) = look(&self.field, &ports, patience).await;
+        (sights, errors.iter().map(ToString::to_string).collect())
     }
-    let shared = shared_addresses(targets);
-    let mut own = BTreeMap::new();
-    for target in targets {
-        let unique: BTreeSet<_> = target.addresses.iter().copied().collect();
-        let unique: BTreeSet<_> = unique.difference(&shared).copied().collect();
-        own.insert(&target.name, unique);
-    }
-    let mut group_of = BTreeMap::new();
-    for (index, node) in groups
-        .iter()
-        .enumerate()
-        .flat_map(|(i, g)| g.iter().map(move |n| (i, n)))
-    {
-        let Some(addresses) = own.get(node) else {
-            return Err(refuse(format!("{node} is no node of this run")));
+
+    /// Looks again and again until the judgement is good or the deadline has come.
+    async fn until_proven(
+        &self,
+        patience: Duration,
+        deadline: Instant,
+        otherwise: &str,
+        judge: impl Fn(&Expectation<'_>, &Sights) -> Proof,
+    ) -> Proof {
+        let counted = self.counted();
+        let expectation = Expectation {
+            targets: &self.field.targets,
+            severed: &self.cut.severed,
+            cut_ports: &self.cut_ports,
+            counted: &counted,
+            before: &self.before,
         };
-        if group_of.insert(node, index).is_some() {
-            return Err(refuse(format!("{node} is in two groups")));
+        let mut proof = Proof {
+            proven: false,
+            evidence: vec![otherwise.to_owned()],
+        };
+        while let Ok((sights, errors)) = timeout_at(deadline, self.look(patience)).await {
+            proof = judge(&expectation, &sights);
+            proof.evidence.extend(errors);
+            if proof.proven || timeout_at(deadline, sleep(LOOK_PAUSE)).await.is_err() {
+                break;
+            }
         }
-        if addresses.is_empty() {
-            return Err(refuse(format!(
-                "{node} has no address that is its alone; name one by jtest_peer_address"
-            )));
+        proof
+    }
+
+    fn counted(&self) -> BTreeSet<(NodeName, Direction)> {
+        let mut counted = BTreeSet::new();
+        for (node, drops) in &self.grudges {
+            for drop in drops {
+                if drop.is_in {
+                    counted.insert((node.clone(), Direction::In));
+                }
+                if drop.is_out {
+                    counted.insert((node.clone(), Direction::Out));
+                }
+            }
         }
-        if let Some(address) = addresses.iter().find(|address| control.contains(address)) {
-            return Err(refuse(format!(
-                "the address {address} of {node} is also the control node's, which is never cut \
-                 off; run jtest on a machine that is no node and no way to one"
-            )));
+        counted
+    }
+
+    /// Ends the cut on all nodes at once; what cannot be is left to the removal of the rules.
+    async fn open_gates(&self) -> Option<String> {
+        if self.flap.is_some() {
+            return None;
+        }
+        let scripts = self.field.targets.iter().filter_map(|target| {
+            self.grudges.get(&target.name)?;
+            let script = script("open the gates of the cut", include_str!("open.sh"))
+                .arg(&self.field.run_id)
+                .arg(&self.key)
+                .deadline(PROCESS_DEADLINE);
+            Some((target.host.clone(), script))
+        });
+        let opened = async {
+            let volley = Volley::stage(scripts.collect()).await?;
+            volley.fire(self.field.clock).await
+        };
+        match opened.await {
+            Ok(fired) => fired
+                .spread_us(&self.field.offsets)
+                .map(|spread| format!("the nodes were healed within {spread} µs of each other")),
+            Err(error) => {
+                tracing::warn!(%error, "open the gates");
+                None
+            }
         }
     }
-    let mut grudges = Grudges::new();
-    for (node, group) in &group_of {
-        let enemies = group_of.iter().filter(|(_, other)| *other != group);
-        let drop = enemies.flat_map(|(enemy, _)| own[enemy].iter().copied());
-        grudges.insert((*node).clone(), drop.collect());
-    }
-    Ok(grudges)
 }
 
 #[async_trait]
@@ -146,13 +200,13 @@ impl Fault for Partition {
     fn asked(&self) -> Asked {
         Asked {
             kind: "partition",
-            description: describe(&self.groups),
-            groups: self.groups.clone(),
+            description: self.description.clone(),
+            groups: self.cut.groups.clone(),
         }
     }
 
     async fn prepare(&mut self) {
-        let (sights, errors) = look(&self.field, PATIENCE).await;
+        let (sights, errors) = self.look(PATIENCE).await;
         for error in errors {
             tracing::warn!(%error, "before the cut");
         }
@@ -161,12 +215,20 @@ impl Fault for Partition {
 
     async fn inject(&mut self) -> Result<Injected, FaultError> {
         let scripts = self.field.targets.iter().filter_map(|target| {
-            let rules = self.rules.get(&target.name)?;
+            let drops = self.grudges.get(&target.name)?;
+            let [v4, v6] = rules(&self.key, drops, &self.only_ports, &self.field.control);
+            let addresses: BTreeSet<_> = drops.iter().map(|drop| drop.address).collect();
+            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            let flap = self.flap.map(|period| period.as_millis().to_string());
             let script = script("cut it off from its peers", include_str!("cut.sh"))
                 .arg(&self.field.run_id)
                 .arg(self.field.lease.as_secs().to_string())
-                .arg(&rules.v4)
-                .arg(&rules.v6)
+                .arg(&self.key)
+                .arg(format!("partition {}", self.description))
+                .arg(undo_text(&[], include_str!("mend.sh"), &[&self.key]))
+                .args([v4.accept, v4.drop, v6.accept, v6.drop])
+                .arg(addresses.join(" "))
+                .arg(flap.unwrap_or_default())
                 .deadline(PROCESS_DEADLINE);
             Some((target.host.clone(), script))
         });
@@ -186,175 +248,37 @@ impl Fault for Partition {
         } else {
             PATIENCE
         };
-        let mut proof = Proof {
-            proven: false,
-            evidence: vec!["it ended before it could be proven".into()],
-        };
-        while let Ok((during, errors)) = timeout_at(deadline, look(&self.field, patience)).await {
-            proof = judge_cut(&self.groups, &self.field.targets, &self.before, &during);
-            proof
-                .evidence
-                .extend(errors.iter().map(ToString::to_string));
-            if proof.proven || timeout_at(deadline, sleep(LOOK_PAUSE)).await.is_err() {
-                break;
+        let otherwise = "it ended before it could be proven";
+        let is_flapping = self.flap.is_some();
+        self.until_proven(patience, deadline, otherwise, |expectation, sights| {
+            if is_flapping {
+                expectation.judge_flap(sights)
+            } else {
+                expectation.judge_cut(sights)
             }
-        }
-        proof
+        })
+        .await
     }
 
     async fn heal(&mut self) -> Result<Proof, FaultError> {
-        let lifted = lease::lift_all(
-            &self.field.targets,
-            &self.field.run_id,
-            self.field.heal_deadline,
-        )
-        .await?;
+        let opened = self.open_gates().await;
+        let Field {
+            targets,
+            run_id,
+            heal_deadline,
+            ..
+        } = &self.field;
+        let lifted = lease::lift_all(targets, run_id, &self.key, *heal_deadline).await?;
         let deadline = Instant::now() + REUNION_DEADLINE;
-        let mut proof = Proof {
-            proven: false,
-            evidence: vec!["the nodes were not asked in time whether they connect again".into()],
-        };
-        while let Ok((after, errors)) = timeout_at(deadline, look(&self.field, PATIENCE)).await {
-            proof = judge_reunion(&self.field.targets, &self.before, &after);
-            proof
-                .evidence
-                .extend(errors.iter().map(ToString::to_string));
-            if proof.proven || timeout_at(deadline, sleep(LOOK_PAUSE)).await.is_err() {
-                break;
-            }
-        }
-        proof.evidence.splice(0..0, lifted);
+        let otherwise = "the nodes were not asked in time whether they connect again";
+        let mut proof = self
+            .until_proven(PATIENCE, deadline, otherwise, |expectation, sights| {
+                expectation.judge_reunion(sights)
+            })
+            .await;
+        proof
+            .evidence
+            .splice(0..0, opened.into_iter().chain(lifted));
         Ok(proof)
     }
 }
-
-/// The ways from one node to another, by the addresses of the latter that connected before.
-struct Way<'a> {
-    from: &'a NodeName,
-    to: &'a NodeName,
-    open_before: Vec<IpAddr>,
-}
-
-fn ways<'a>(targets: &'a [Target], before: &Sights) -> Vec<Way<'a>> {
-    let pairs = targets
-        .iter()
-        .flat_map(|from| targets.iter().map(move |to| (from, to)));
-    pairs
-        .filter(|(from, to)| from.name != to.name)
-        .map(|(from, to)| {
-            let open = |address: &&IpAddr| {
-                let sight = before.get(&from.name);
-                sight.and_then(|sight| sight.reach.get(address)) == Some(&Reach::Open)
-            };
-            Way {
-                from: &from.name,
-                to: &to.name,
-                open_before: to.addresses.iter().filter(open).copied().collect(),
-            }
-        })
-        .collect()
-}
-
-/// Proven: every way across the groups that was open is silent and its packets are counted as
-/// dropped, every way within a group still answers.
-fn judge_cut(
-    groups: &[Vec<NodeName>],
-    targets: &[Target],
-    before: &Sights,
-    during: &Sights,
-) -> Proof {
-    let mut evidence = Vec::new();
-    let mut proven = true;
-    let (mut within, mut within_answered) = (0, 0);
-    for way in ways(targets, before) {
-        let Way { from, to, .. } = way;
-        let Some(sight) = during.get(from) else {
-            proven = false;
-            evidence.push(format!("{from}→{to}: {from} did not say what it sees"));
-            continue;
-        };
-        if groups
-            .iter()
-            .any(|group| group.contains(from) && group.contains(to))
-        {
-            within += 1;
-            match way
-                .open_before
-                .iter()
-                .find(|address| reach(sight, address) == Reach::Silent)
-            {
-                None => within_answered += 1,
-                Some(address) => {
-                    proven = false;
-                    evidence.push(format!("{from}→{to}: cut, though in one group ({address})"));
-                }
-            }
-            continue;
-        }
-        let finding = across(&way, sight);
-        proven &= finding.is_ok();
-        let words = finding.unwrap_or_else(|reason| format!("not proven: {reason}"));
-        evidence.push(format!("{from}→{to}: {words}"));
-    }
-    evidence.push(format!(
-        "{within_answered} of {within} ways within the groups still connect"
-    ));
-    Proof { proven, evidence }
-}
-
-fn across(way: &Way<'_>, sight: &Sight) -> Result<String, String> {
-    if way.open_before.is_empty() {
-        return Err("it could not connect before either".into());
-    }
-    let mut packets = 0;
-    for address in &way.open_before {
-        match reach(sight, address) {
-            Reach::Silent => {}
-            answer @ (Reach::Open | Reach::Refused) => {
-                return Err(format!("{address} still answers ({answer})"));
-            }
-        }
-        let dropped = sight.dropped.get(&(Direction::Out, *address)).copied();
-        match dropped {
-            Some(dropped) if dropped > 0 => packets += dropped,
-            Some(_) | None => return Err(format!("silent, but nothing to {address} was dropped")),
-        }
-    }
-    let addresses = way.open_before.len();
-    Ok(format!(
-        "silent at {addresses} of {addresses} addresses, {packets} packets dropped"
-    ))
-}
-
-/// An address that was not tried counts as silent.
-fn reach(sight: &Sight, address: &IpAddr) -> Reach {
-    sight.reach.get(address).copied().unwrap_or(Reach::Silent)
-}
-
-/// Proven: every way that was open before the cut answers.
-fn judge_reunion(targets: &[Target], before: &Sights, after: &Sights) -> Proof {
-    let (mut all, mut answered) = (0, 0);
-    let mut evidence = Vec::new();
-    for way in ways(targets, before) {
-        for address in &way.open_before {
-            all += 1;
-            match after.get(way.from).map(|sight| reach(sight, address)) {
-                Some(Reach::Open | Reach::Refused) => answered += 1,
-                Some(Reach::Silent) | None => {
-                    evidence.push(format!("{}→{}: {address} is silent", way.from, way.to));
-                }
-            }
-        }
-    }
-    evidence.push(format!(
-        "{answered} of {all} ways that were open before connect again"
-    ));
-    Proof {
-        proven: answered == all,
-        evidence,
-    }
-}
-
-#[cfg(test)]
-#[path = "partition_tests.rs"]
-mod tests;

@@ -36,22 +36,24 @@ impl fmt::Display for Reach {
 /// What one node sees.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sight {
-    /// By the peer's address.
-    pub reach: BTreeMap<IpAddr, Reach>,
-    /// What its rules of ours have dropped.
+    /// By the peer's address and port.
+    pub reach: BTreeMap<(IpAddr, u16), Reach>,
+    /// What its rules of ours have dropped, whichever fault's they are.
     pub dropped: DropCounters,
 }
 
 /// What all nodes see; a node that could not be asked is absent.
 pub(super) type Sights = BTreeMap<NodeName, Sight>;
 
-/// All nodes try all addresses of all others at once.
-pub(super) async fn look(field: &Field, patience: Duration) -> (Sights, Vec<RemoteError>) {
+/// All nodes try these ports at all addresses of all others at once.
+pub(super) async fn look(
+    field: &Field,
+    ports: &[u16],
+    patience: Duration,
+) -> (Sights, Vec<RemoteError>) {
     let attempts = field.targets.iter().map(|target| async move {
-        (
-            target,
-            target.host.run(&script(field, target, patience)).await,
-        )
+        let script = script(field, target, ports, patience);
+        (target, target.host.run(&script).await)
     });
     let mut sights = Sights::new();
     let mut errors = Vec::new();
@@ -66,14 +68,15 @@ pub(super) async fn look(field: &Field, patience: Duration) -> (Sights, Vec<Remo
     (sights, errors)
 }
 
-fn script(field: &Field, from: &Target, patience: Duration) -> Script {
+fn script(field: &Field, from: &Target, ports: &[u16], patience: Duration) -> Script {
+    let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
     let shared = shared_addresses(&field.targets);
     let peers = field.targets.iter().filter(|peer| peer.name != from.name);
     let addresses = peers
         .flat_map(|peer| &peer.addresses)
         .filter(|address| !shared.contains(address));
     Script::new("connect to its peers", include_str!("probe.sh"))
-        .arg(field.peer_port.to_string())
+        .arg(ports.join(","))
         .arg(patience.as_secs_f32().to_string())
         .args(addresses.map(ToString::to_string))
         .deadline(patience + Duration::from_secs(10))
@@ -83,23 +86,25 @@ fn parse(text: &str) -> Sight {
     let mut sight = Sight::default();
     for line in text.lines() {
         if let Some((key, packets)) = firewall::parse_dropped(line) {
-            sight.dropped.insert(key, packets);
-        } else if let Some((address, reach)) = parse_connect(line) {
-            sight.reach.insert(address, reach);
+            *sight.dropped.entry(key).or_default() += packets;
+        } else if let Some((to, reach)) = parse_connect(line) {
+            sight.reach.insert(to, reach);
         }
     }
     sight
 }
 
-fn parse_connect(line: &str) -> Option<(IpAddr, Reach)> {
-    let (address, reach) = line.strip_prefix("connect ")?.split_once(' ')?;
-    let reach = match reach {
+fn parse_connect(line: &str) -> Option<((IpAddr, u16), Reach)> {
+    let mut words = line.strip_prefix("connect ")?.split(' ');
+    let address = words.next()?.parse().ok()?;
+    let port = words.next()?.parse().ok()?;
+    let reach = match words.next()? {
         "open" => Reach::Open,
         "refused" => Reach::Refused,
         "silent" => Reach::Silent,
         _ => return None,
     };
-    Some((address.parse().ok()?, reach))
+    Some(((address, port), reach))
 }
 
 #[cfg(test)]
@@ -110,21 +115,21 @@ mod tests {
     #[test]
     fn reads_what_a_node_sees() {
         let sight = parse(
-            "connect 10.0.0.2 open\nconnect fd77::2 silent\nconnect 10.0.0.3 refused\n\
-             connect x open\ndropped OUT fd77::2 3\n",
+            "connect 10.0.0.2 25672 open\nconnect fd77::2 22 silent\nconnect 10.0.0.3 22 refused\n\
+             connect x open\ndropped OUT fd77::2 3\ndropped OUT fd77::2 4\n",
         );
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         assert_eq!(
             sight.reach,
             BTreeMap::from([
-                (ip("10.0.0.2"), Reach::Open),
-                (ip("10.0.0.3"), Reach::Refused),
-                (ip("fd77::2"), Reach::Silent),
+                ((ip("10.0.0.2"), 25672), Reach::Open),
+                ((ip("10.0.0.3"), 22), Reach::Refused),
+                ((ip("fd77::2"), 22), Reach::Silent),
             ])
         );
         assert_eq!(
             sight.dropped,
-            BTreeMap::from([((Direction::Out, ip("fd77::2")), 3)])
+            BTreeMap::from([((Direction::Out, ip("fd77::2")), 7)])
         );
     }
 }

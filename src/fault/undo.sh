@@ -1,6 +1,6 @@
 # Undoes everything. $1: why (`expired`: only if the lease really has; `released`: only the hold of
 # run $2; `asked`: whoever holds it). Runs from the lease's unit and over SSH alike.
-if [ ! -e "$jtest_dir" ] && [ ! -e "$jtest_units/jtest-lease.timer" ]; then
+if [ ! -e "$jtest_dir" ] && [ ! -e "$jtest_units/jtest-lease.timer" ] && [ ! -e "$jtest_faults" ]; then
   firewall_clean /dev/null
   exit 0
 fi
@@ -16,6 +16,8 @@ case $1 in
     ;;
 esac
 if [ -e "$jtest_dir/holder" ]; then cat "$jtest_dir/holder"; fi
-jtest_found=$(jtest_undo "$1")
+jtest_status=0
+jtest_found=$(jtest_undo "$1") || jtest_status=1
 printf '%s\n' "$jtest_found"
 jtest_log "undone ($1): $(printf '%s' "$jtest_found" | tr '\n' ' ')"
+exit "$jtest_status"

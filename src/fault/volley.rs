@@ -79,8 +79,18 @@ impl Volley {
 
     /// Tells all nodes. After an error some may have fired.
     pub async fn fire(self, clock: RunClock) -> Result<Fired, FaultError> {
+        self.fire_within(clock, FIRE_DEADLINE).await
+    }
+
+    /// The same for what takes longer.
+    pub async fn fire_within(
+        self,
+        clock: RunClock,
+        deadline: Duration,
+    ) -> Result<Fired, FaultError> {
         let first = clock.now();
-        let results = join_all(self.staged.into_iter().map(fire_one)).await;
+        let firing = self.staged.into_iter();
+        let results = join_all(firing.map(|staged| fire_one(staged, deadline))).await;
         let last = clock.now();
         let mut stamps = Vec::new();
         let mut errors = Vec::new();
@@ -148,7 +158,7 @@ async fn stage_one((host, script): (Host, Script)) -> Result<(Staged, Vec<String
     }
 }
 
-async fn fire_one(mut staged: Staged) -> Result<(NodeName, i64), RemoteError> {
+async fn fire_one(mut staged: Staged, patience: Duration) -> Result<(NodeName, i64), RemoteError> {
     let Staged { host, purpose, .. } = &staged;
     let (host, purpose) = (host.clone(), purpose.clone());
     let firing = async {
@@ -163,9 +173,9 @@ async fn fire_one(mut staged: Staged) -> Result<(NodeName, i64), RemoteError> {
         }
         Err(ended_early(&host, &purpose, staged.process).await)
     };
-    match timeout(FIRE_DEADLINE, firing).await {
+    match timeout(patience, firing).await {
         Ok(result) => result,
-        Err(_) => Err(deadline(&host, &purpose, FIRE_DEADLINE)),
+        Err(_) => Err(deadline(&host, &purpose, patience)),
     }
 }
 

@@ -1,11 +1,11 @@
 //! jtest's own part of a host's firewall: the chains `JTEST-IN` and `JTEST-OUT` in `filter`.
 //!
 //! Pure texts and their readers; the shell half is `firewall.sh`. Invariants: no rule but
-//! ours is touched, nothing is flushed but our chains, and every chain begins by accepting the
-//! control node.
+//! ours is touched, nothing is flushed, every chain begins by accepting the control node, and
+//! each rule that drops names the fault that it is of.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 /// The shell functions that scripts about the firewall begin with.
@@ -32,38 +32,63 @@ impl fmt::Display for Direction {
 /// Packets dropped so far, by direction and the peer's address.
 pub type DropCounters = BTreeMap<(Direction, IpAddr), u64>;
 
-/// The content of our chains, a family each, in the form of `iptables-save`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rules {
-    /// IPv4.
-    pub v4: String,
-    /// IPv6; empty where no address of the family is dropped.
-    pub v6: String,
+/// What is dropped of one address's packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Drop {
+    /// The peer's.
+    pub address: IpAddr,
+    /// What comes from it.
+    pub is_in: bool,
+    /// What goes to it.
+    pub is_out: bool,
 }
 
-impl Rules {
-    /// Accepts everything from and to `control`, then drops everything from and to `drop`.
-    pub fn dropping(drop: &BTreeSet<IpAddr>, control: &[IpAddr]) -> Self {
-        let family = |is_ours: fn(&IpAddr) -> bool| {
-            let accepted = control.iter().copied().collect::<BTreeSet<_>>();
-            let mut lines = Vec::new();
-            for (addresses, target) in [(&accepted, "ACCEPT"), (drop, "DROP")] {
-                for address in addresses.iter().filter(|address| is_ours(address)) {
-                    lines.push(format!("-A JTEST-IN -s {address} -j {target}"));
-                    lines.push(format!("-A JTEST-OUT -d {address} -j {target}"));
-                }
-            }
-            lines.join("\n")
-        };
-        Self {
-            v4: family(IpAddr::is_ipv4),
-            v6: if drop.iter().any(IpAddr::is_ipv6) {
-                family(IpAddr::is_ipv6)
-            } else {
-                String::new()
-            },
+/// What our chains get by one fault, of one family, in the form of `iptables-save`. Where a rule
+/// has `@IN@` or `@OUT@`, a match of its source or destination may stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// What is accepted, without the `-A`.
+    pub accept: String,
+    /// What is dropped; empty where nothing is.
+    pub drop: String,
+}
+
+/// The rules of a fault: both families, IPv4 first. `control` is accepted before anything is
+/// dropped; of TCP only these `ports` are dropped, everything where there are none. Each
+/// rule carries the fault's key.
+pub fn rules(key: &str, drops: &BTreeSet<Drop>, ports: &[u16], control: &[IpAddr]) -> [Rules; 2] {
+    let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+    let only = if ports.is_empty() {
+        String::new()
+    } else {
+        format!("-p tcp -m multiport --ports {} ", ports.join(","))
+    };
+    let control: BTreeSet<_> = control.iter().copied().collect();
+    [IpAddr::is_ipv4, IpAddr::is_ipv6].map(|is_ours: fn(&IpAddr) -> bool| {
+        let mut rules = Rules::default();
+        for address in control.iter().filter(|address| is_ours(address)) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(rules.accept, "JTEST-IN -s {address} -j ACCEPT");
+            let _ = writeln!(rules.accept, "JTEST-OUT -d {address} -j ACCEPT");
         }
-    }
+        let mark = format!("-m comment --comment jtest-{key}");
+        for drop in drops.iter().filter(|drop| is_ours(&drop.address)) {
+            let address = drop.address;
+            if drop.is_in {
+                let _ = writeln!(
+                    rules.drop,
+                    "-A JTEST-IN -s {address} {only}{mark} @IN@-j DROP"
+                );
+            }
+            if drop.is_out {
+                let _ = writeln!(
+                    rules.drop,
+                    "-A JTEST-OUT -d {address} {only}{mark} @OUT@-j DROP"
+                );
+            }
+        }
+        rules
+    })
 }
 
 /// Reads a line `dropped IN 10.0.0.1 17` of a probe.
@@ -90,30 +115,46 @@ mod tests {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
-    #[test]
-    fn the_control_node_is_accepted_before_anything_is_dropped() {
-        let control = addresses(&["10.77.0.1", "fd77::1"]);
-        let drop = addresses(&["10.77.0.14", "fd77::14", "10.77.0.15"]);
-        let rules = Rules::dropping(&drop.into_iter().collect(), &control);
-        insta::assert_snapshot!(format!("{}\n\n{}", rules.v4, rules.v6), @r"
-        -A JTEST-IN -s 10.77.0.1 -j ACCEPT
-        -A JTEST-OUT -d 10.77.0.1 -j ACCEPT
-        -A JTEST-IN -s 10.77.0.14 -j DROP
-        -A JTEST-OUT -d 10.77.0.14 -j DROP
-        -A JTEST-IN -s 10.77.0.15 -j DROP
-        -A JTEST-OUT -d 10.77.0.15 -j DROP
+    fn drops(texts: &[&str], is_in: bool, is_out: bool) -> BTreeSet<Drop> {
+        let drop = |address| Drop {
+            address,
+            is_in,
+            is_out,
+        };
+        addresses(texts).into_iter().map(drop).collect()
+    }
 
-        -A JTEST-IN -s fd77::1 -j ACCEPT
-        -A JTEST-OUT -d fd77::1 -j ACCEPT
-        -A JTEST-IN -s fd77::14 -j DROP
-        -A JTEST-OUT -d fd77::14 -j DROP
+    #[test]
+    fn the_control_node_is_accepted_and_its_own_rules_are_marked() {
+        let control = addresses(&["10.77.0.1", "fd77::1"]);
+        let drops = drops(&["10.77.0.14", "fd77::14", "10.77.0.15"], true, true);
+        let [v4, v6] = rules("f1", &drops, &[], &control);
+        insta::assert_snapshot!(format!("{}{}\n{}{}", v4.accept, v4.drop, v6.accept, v6.drop), @r"
+        JTEST-IN -s 10.77.0.1 -j ACCEPT
+        JTEST-OUT -d 10.77.0.1 -j ACCEPT
+        -A JTEST-IN -s 10.77.0.14 -m comment --comment jtest-f1 @IN@-j DROP
+        -A JTEST-OUT -d 10.77.0.14 -m comment --comment jtest-f1 @OUT@-j DROP
+        -A JTEST-IN -s 10.77.0.15 -m comment --comment jtest-f1 @IN@-j DROP
+        -A JTEST-OUT -d 10.77.0.15 -m comment --comment jtest-f1 @OUT@-j DROP
+
+        JTEST-IN -s fd77::1 -j ACCEPT
+        JTEST-OUT -d fd77::1 -j ACCEPT
+        -A JTEST-IN -s fd77::14 -m comment --comment jtest-f1 @IN@-j DROP
+        -A JTEST-OUT -d fd77::14 -m comment --comment jtest-f1 @OUT@-j DROP
         ");
     }
 
     #[test]
-    fn a_family_without_a_drop_is_left_alone() {
-        let drop = addresses(&["10.77.0.14"]).into_iter().collect();
-        assert_eq!(Rules::dropping(&drop, &addresses(&["fd77::1"])).v6, "");
+    fn one_way_and_some_ports_only() {
+        let drops = drops(&["10.77.0.14"], true, false);
+        let [v4, v6] = rules("f2", &drops, &[5672, 25672], &addresses(&["fd77::1"]));
+        assert_eq!(v4.accept, "");
+        assert_eq!(
+            v4.drop,
+            "-A JTEST-IN -s 10.77.0.14 -p tcp -m multiport --ports 5672,25672 \
+             -m comment --comment jtest-f2 @IN@-j DROP\n"
+        );
+        assert_eq!(v6.drop, "");
     }
 
     #[test]

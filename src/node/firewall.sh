@@ -88,11 +88,42 @@ firewall_clean() {
   done
 }
 
-# The text of a transaction that puts rules into our chains and the chains in front of all
-# others, without its COMMIT. $1: tool, $2: the rules.
+# Removes the rules of the fault $1 in every flavour; where no other fault has any, all that is
+# ours. $2: the listing from before.
+firewall_forget() {
+  for tool in $firewall_tools; do
+    command -v "$tool-restore" >/dev/null 2>&1 || continue
+    firewall_has_chains "$tool" || continue
+    firewall_saved=$("$tool-save" 2>/dev/null)
+    if printf '%s\n' "$firewall_saved" | grep '^-A JTEST-.* -j DROP$' | grep -q -v -e "--comment \"\{0,1\}jtest-$1[\" ]"; then
+      {
+        echo '*filter'
+        printf '%s\n' "$firewall_saved" | sed -n "/^-A JTEST-.*--comment \"\{0,1\}jtest-$1[\" ]/s/^-A/-D/p"
+        echo COMMIT
+      } | "$tool-restore" -w 5 --noflush
+    else
+      firewall_remove_chains "$tool"
+      firewall_remove_table "$tool" "$2"
+    fi
+  done
+}
+
+# The text of a transaction that adds a fault's rules to our chains, without its COMMIT. The chains
+# come before all others, and what is accepted before what is dropped. $1: tool, $2: accepted, $3: dropped.
 firewall_transaction() {
   firewall_saved=$("$1-save" 2>/dev/null)
-  printf '%s\n' '*filter' ':JTEST-IN - [0:0]' ':JTEST-OUT - [0:0]'
+  echo '*filter'
+  # To name a chain that exists would empty it.
+  if ! printf '%s\n' "$firewall_saved" | grep -q '^:JTEST-IN '; then
+    printf '%s\n' ':JTEST-IN - [0:0]' ':JTEST-OUT - [0:0]'
+  fi
   firewall_unjump
-  printf '%s\n' '-I INPUT 1 -j JTEST-IN' '-I OUTPUT 1 -j JTEST-OUT' "$2"
+  printf '%s\n' '-I INPUT 1 -j JTEST-IN' '-I OUTPUT 1 -j JTEST-OUT'
+  printf '%s\n' "$2" | while read -r firewall_rule; do
+    if [ -z "$firewall_rule" ]; then continue; fi
+    if ! printf '%s\n' "$firewall_saved" | sed 's:/\(32\|128\) : :' | grep -q -F -x -e "-A $firewall_rule"; then
+      printf '%s\n' "-I $firewall_rule" | sed 's/^-I JTEST-[A-Z]*/& 1/'
+    fi
+  done
+  printf '%s\n' "$3"
 }

@@ -1,5 +1,6 @@
 //! What one does to a Linux host, whatever runs on it.
 
+pub mod abilities;
 pub mod clock_offset;
 pub mod doctor;
 pub mod facts;

@@ -33,6 +33,9 @@ pub const AMQP_PORT: u16 = 5672;
 /// Where brokers listen for each other.
 pub const PEER_PORT: u16 = 25672;
 
+/// Shell functions by which scripts ask the broker on their host.
+pub const SHELL: &str = include_str!("shell.sh");
+
 /// The user that jtest makes on the brokers.
 const USER: &str = "jtest";
 const VHOST: &str = "/";

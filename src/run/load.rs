@@ -108,6 +108,7 @@ impl Run {
             load_zero,
             offsets: ready.offsets.clone(),
             peer_port: PEER_PORT,
+            queue: self.plan.scenario.queue.name.clone(),
             heal_deadline: HEAL_DEADLINE,
             emit: self.stages.emit.clone(),
             leader: Arc::new(move || {

@@ -185,7 +185,7 @@ impl Run {
     }
 
     async fn heal(&self, ready: &Ready) -> anyhow::Result<()> {
-        for remark in ready.hold.lift().await? {
+        for remark in ready.hold.undo("").await? {
             self.stages.emit.note(None, remark);
         }
         Ok(())

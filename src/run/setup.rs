@@ -278,6 +278,7 @@ async fn addresses(nodes: &[Node], hosts: &[Host]) -> anyhow::Result<(Vec<Target
             name: node.name.clone(),
             host: host.clone(),
             addresses: addresses.own,
+            is_disposable: node.disposable,
         });
     }
     control.sort_unstable();

@@ -244,6 +244,36 @@ pub enum NodesSpec {
     OtherSide,
 }
 
+impl PartitionSpec {
+    /// All but the named groups, by their words.
+    pub const WORDS: [(&str, Self); 9] = [
+        ("minority", Self::Minority),
+        ("halves", Self::Halves),
+        ("one", Self::One),
+        ("random", Self::Random),
+        ("majorities-ring", Self::MajoritiesRing),
+        ("bridge", Self::Bridge),
+        ("leader-minority", Self::LeaderMinority),
+        ("leader-majority", Self::LeaderMajority),
+        ("leader-alone", Self::LeaderAlone),
+    ];
+}
+
+impl NodesSpec {
+    /// All but named nodes, by their words.
+    pub const WORDS: [(&str, Self); 9] = [
+        ("one", Self::One),
+        ("minority", Self::Minority),
+        ("majority", Self::Majority),
+        ("minority-third", Self::MinorityThird),
+        ("all", Self::All),
+        ("leader", Self::Leader),
+        ("followers", Self::Followers),
+        ("leader-side", Self::LeaderSide),
+        ("other-side", Self::OtherSide),
+    ];
+}
+
 impl Step {
     /// When each of its injections is due, in order.
     pub fn injections(&self) -> impl Iterator<Item = Duration> + use<> {

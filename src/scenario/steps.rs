@@ -116,19 +116,12 @@ fn settings(kind: &'static Kind, fields: &mut Fields<'_>, to: &mut Collector<'_>
 }
 
 fn nodes(value: &Value, to: &mut Collector<'_>) -> Option<NodesSpec> {
-    let words = [
-        ("one", NodesSpec::One),
-        ("minority", NodesSpec::Minority),
-        ("majority", NodesSpec::Majority),
-        ("minority-third", NodesSpec::MinorityThird),
-        ("all", NodesSpec::All),
-        ("leader", NodesSpec::Leader),
-        ("followers", NodesSpec::Followers),
-        ("leader-side", NodesSpec::LeaderSide),
-        ("other-side", NodesSpec::OtherSide),
-    ];
     if !matches!(value.kind, ValueKind::Sequence(_)) {
-        return value.choice("`on` (unless it lists nodes, as `[n1, n2]`)", &words, to);
+        return value.choice(
+            "`on` (unless it lists nodes, as `[n1, n2]`)",
+            &NodesSpec::WORDS,
+            to,
+        );
     }
     let mut names: Vec<String> = Vec::new();
     for item in value.sequence("`on`", to)? {
@@ -156,17 +149,7 @@ fn partition(value: &Value, to: &mut Collector<'_>) -> Option<PartitionSpec> {
     if value.entries().is_none() && !matches!(value.kind, ValueKind::Sequence(_)) {
         return value.choice(
             "`groups` (unless it lists nodes, as `[[n1, n2], [n3]]`)",
-            &[
-                ("minority", PartitionSpec::Minority),
-                ("halves", PartitionSpec::Halves),
-                ("one", PartitionSpec::One),
-                ("random", PartitionSpec::Random),
-                ("majorities-ring", PartitionSpec::MajoritiesRing),
-                ("bridge", PartitionSpec::Bridge),
-                ("leader-minority", PartitionSpec::LeaderMinority),
-                ("leader-majority", PartitionSpec::LeaderMajority),
-                ("leader-alone", PartitionSpec::LeaderAlone),
-            ],
+            &PartitionSpec::WORDS,
             to,
         );
     }

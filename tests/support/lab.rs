@@ -78,6 +78,7 @@ impl Lab {
                 name: node.name,
                 host,
                 addresses: addresses.own,
+                is_disposable: true,
             });
         }
         let lab = Self {

@@ -1,0 +1,65 @@
+# What the broker does by its own means. $1: what is done, $2: the queue under test.
+app_queue() {
+  printf '<<%s>>' "$(printf '%s' "$1" | od -An -v -t u1 | tr -s ' \n' ',' | sed 's/^,//; s/,$//')"
+}
+
+app_state() {
+  rabbit_eval 'case lists:keymember(rabbit, 1, application:which_applications()) of true -> "running"; false -> "stopped" end' ||
+    echo unreachable
+}
+
+look() {
+  case $1 in
+    stop-app) echo "app=$(app_state)" ;;
+    close-connections)
+      echo "asked=$(cat "$jtest_fault/asked" 2>/dev/null || true)"
+      look_left=0
+      for look_pid in $(cat "$jtest_fault/pids" 2>/dev/null || true); do
+        if [ "$(rabbit_eval "atom_to_list(is_process_alive(list_to_pid(\"$look_pid\")))")" = true ]; then look_left=$((look_left + 1)); fi
+      done
+      echo "left=$look_left"
+      ;;
+    kill-queue-process)
+      look_pid=$(cat "$jtest_fault/pid" 2>/dev/null) || look_pid=
+      echo "pid=$look_pid"
+      if [ -n "$look_pid" ]; then echo "alive=$(rabbit_eval "atom_to_list(is_process_alive(list_to_pid(\"$look_pid\")))")"; fi
+      ;;
+  esac
+}
+
+inject() {
+  case $1 in
+    stop-app) rabbitmqctl -q stop_app </dev/null ;;
+    close-connections)
+      inject_pids=$(rabbit_eval 'lists:flatten(lists:join(" ", [pid_to_list(P) || P <- rabbit_networking:connections_local()]))')
+      printf '%s\n' "$inject_pids" >"$jtest_fault/pids"
+      rabbit_eval 'integer_to_list(length([rabbit_networking:close_connection(P, "closed by jtest") || P <- rabbit_networking:connections_local()]))' >"$jtest_fault/asked"
+      ;;
+    kill-queue-process)
+      rabbit_eval "{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, $(app_queue "$2"))),
+        Mirrors = case erlang:function_exported(amqqueue, get_slave_pids, 1) of
+          true -> case amqqueue:get_slave_pids(Q) of L when is_list(L) -> L; _ -> [] end;
+          false -> []
+        end,
+        Here = case amqqueue:get_pid(Q) of
+          {Name, _} -> [whereis(Name)];
+          Pid -> [P || P <- [Pid | Mirrors], node(P) =:= node()]
+        end,
+        case [P || P <- Here, is_pid(P)] of
+          [P | _] -> exit(P, kill), pid_to_list(P);
+          [] -> \"none\"
+        end" >"$jtest_fault/pid"
+      if ! grep -q '^<' "$jtest_fault/pid"; then
+        echo "the queue has no process here" >&2
+        return 1
+      fi
+      ;;
+  esac
+}
+
+undo() {
+  # In the background: an application that waits for its peers must not keep the undo from their hosts.
+  if [ "$(app_state)" = stopped ]; then
+    systemd-run --quiet --collect --unit="jtest-start-app-$$" rabbitmqctl -q start_app
+  fi
+}

@@ -1,0 +1,129 @@
+# Where the broker keeps its data. $1: fill, slow, read-only, flip or truncate; the rest by each.
+disk_data=/var/lib/rabbitmq
+
+disk_mount() {
+  findmnt --noheadings --output TARGET --target "$disk_data"
+}
+
+# Of a fault that could reach beyond the broker's data.
+disk_must_be_own() {
+  if [ "$(disk_mount)" != "$disk_data" ]; then
+    echo "$disk_data is no file system of its own here: what fills or stalls it would reach everybody" >&2
+    return 1
+  fi
+}
+
+# The file that a pattern names, below the data directory; the one written last where several fit.
+disk_file() {
+  case $1 in
+    newest) find "$disk_data/mnesia" -type f -size +0 -printf '%T@ %p\n' ;;
+    /* | *..*)
+      echo "$1 is no path below $disk_data" >&2
+      return 1
+      ;;
+    *) find "$disk_data" -type f -size +0 -path "$disk_data/$1" -printf '%T@ %p\n' ;;
+  esac | sort -n | tail -n 1 | cut -d ' ' -f 2-
+}
+
+disk_used_percent() {
+  df --block-size=1 --output=size,avail "$disk_data" | awk 'NR == 2 { printf "%.1f", ($1 - $2) * 100 / $1 }'
+}
+
+look() {
+  case $1 in
+    fill) echo "used=$(disk_used_percent)" ;;
+    slow)
+      look_worst=0
+      for look_try in 1 2 3 4 5; do
+        look_began=$(date +%s%3N)
+        dd if=/dev/zero of="$disk_data/.jtest-probe" bs=1 count=1 conv=fsync 2>/dev/null
+        look_took=$(($(date +%s%3N) - look_began))
+        if [ "$look_took" -gt "$look_worst" ]; then look_worst=$look_took; fi
+      done
+      rm -f "$disk_data/.jtest-probe"
+      echo "write_ms=$look_worst"
+      ;;
+    read-only)
+      if look_said=$(touch "$disk_data/.jtest-probe" 2>&1); then
+        rm -f "$disk_data/.jtest-probe"
+        echo 'write=done'
+      else
+        echo "write=${look_said##*: }"
+      fi
+      ;;
+    flip | truncate) cat "$jtest_fault/done" 2>/dev/null || true ;;
+  esac
+}
+
+inject() {
+  case $1 in
+    fill)
+      disk_must_be_own
+      inject_bytes=$(df --block-size=1 --output=size,avail "$disk_data" | awk -v to="$2" 'NR == 2 { want = $1 * to / 100 - ($1 - $2); printf "%d", want }')
+      if [ "$inject_bytes" -le 0 ]; then
+        echo "$(disk_used_percent) % are in use already" >&2
+        return 1
+      fi
+      fallocate --length "$inject_bytes" "$disk_data/.jtest-fill"
+      ;;
+    slow)
+      disk_must_be_own
+      # Of the two ioctls the first freezes and the second thaws.
+      systemd-run --quiet --collect --unit="jtest-stall-$4" -- perl -e '
+        my ($path, $stall, $pause) = @ARGV;
+        open(my $mount, "<", $path) or die "$path: $!";
+        while (1) {
+          ioctl($mount, 0xC0045877, 0) or die "freeze $path: $!";
+          select(undef, undef, undef, $stall / 1000);
+          ioctl($mount, 0xC0045878, 0);
+          select(undef, undef, undef, $pause / 1000);
+        }' "$disk_data" "$2" "$3"
+      ;;
+    read-only)
+      mount --bind "$disk_data" "$disk_data"
+      mount -o remount,bind,ro "$disk_data"
+      ;;
+    flip | truncate)
+      inject_file=$(disk_file "$2")
+      if [ -z "$inject_file" ]; then
+        echo "no file with anything in it fits $2 below $disk_data" >&2
+        return 1
+      fi
+      inject_before=$(stat -c %s "$inject_file")
+      if [ "$1" = truncate ]; then
+        truncate --size="-$3" "$inject_file"
+        printf 'file=%s\nbefore=%s bytes\nafter=%s bytes\n' "$inject_file" "$inject_before" "$(stat -c %s "$inject_file")" >"$jtest_fault/done"
+        return
+      fi
+      inject_sum=$(sha256sum "$inject_file" | cut -c 1-16)
+      # Evenly over the file, so that the same is done every time.
+      perl -e '
+        my ($path, $bits) = @ARGV;
+        open(my $file, "+<", $path) or die "$path: $!";
+        my $size = -s $file;
+        for my $n (1 .. $bits) {
+          my $at = int($size * $n / ($bits + 1));
+          seek($file, $at, 0);
+          read($file, my $byte, 1) or die "$path: $!";
+          seek($file, $at, 0);
+          print $file chr(ord($byte) ^ 1);
+        }
+        close($file) or die "$path: $!"' "$inject_file" "$3"
+      printf 'file=%s\nbefore=%s\nafter=%s\n' "$inject_file" "$inject_sum" "$(sha256sum "$inject_file" | cut -c 1-16)" >"$jtest_fault/done"
+      ;;
+  esac
+}
+
+undo() {
+  case $1 in
+    fill) rm -f "$disk_data/.jtest-fill" ;;
+    slow)
+      systemctl stop "jtest-stall-$4.service" 2>/dev/null || true
+      fsfreeze --unfreeze "$disk_data" 2>/dev/null || true
+      ;;
+    read-only)
+      # Only what lies on top is ours, and only while it is read-only.
+      if findmnt --noheadings --options ro --mountpoint "$disk_data" >/dev/null; then umount --lazy "$disk_data"; fi
+      ;;
+  esac
+}

@@ -1,0 +1,299 @@
+//! A fault on some nodes, each by itself: the same way for all that are not partitions.
+//!
+//! A [`Recipe`] says what is done on a host, by three shell functions: `inject`, `undo` and `look`, the
+//! last of which tells how things are. What was looked at before is held against what is
+//! seen meanwhile and afterwards; that makes the proofs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::volley::Volley;
+use super::{
+    Asked, Fault, FaultError, Field, Injected, Target, lease, script, shared_addresses, undo_text,
+};
+use crate::event::Proof;
+use crate::inventory::NodeName;
+use crate::remote::{RemoteError, Script};
+use crate::schedule::{PlannedFault, words};
+
+/// Between two looks.
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
+/// What a process on a host may take beyond the injection itself.
+const PROCESS_GRACE: Duration = Duration::from_secs(25);
+
+/// What a host said of itself: keys and values.
+pub(super) type Look = BTreeMap<String, String>;
+
+/// What follows from it, in words.
+pub(super) type Finding = Result<String, String>;
+
+/// The value of a key, nothing where there is none.
+pub(super) fn value<'a>(look: &'a Look, key: &str) -> &'a str {
+    look.get(key).map_or("", String::as_str)
+}
+
+/// How a fault is done.
+pub(super) struct Recipe {
+    /// Shell text that defines `inject`, `look` and, if there is anything to undo, `undo`.
+    pub shell: String,
+    /// What all three are given; after it come the addresses of the node's peers.
+    pub args: Vec<String>,
+    /// Whether there is anything to undo.
+    pub has_undo: bool,
+    /// Whether it destroys the broker's data, which not every host is there for.
+    pub destroys: bool,
+    /// Whether it bit: how it was before, how it is now.
+    pub bitten: fn(&Look, &Look) -> Finding,
+    /// Whether it is over.
+    pub healed: fn(&Look, &Look) -> Finding,
+    /// For the injection on one node.
+    pub inject_deadline: Duration,
+    /// For a look at one node.
+    pub look_deadline: Duration,
+    /// For things to be as they were, once it is undone.
+    pub mend_deadline: Duration,
+    /// One node after another, so far apart; all at once without it.
+    pub rolling: Option<Duration>,
+}
+
+struct NodeFault {
+    kind: &'static str,
+    description: String,
+    key: String,
+    field: Field,
+    targets: Vec<Target>,
+    recipe: Recipe,
+    before: BTreeMap<NodeName, Look>,
+}
+
+/// Makes the fault.
+pub(super) fn plan(
+    planned: &PlannedFault,
+    recipe: Recipe,
+    key: &str,
+    nodes: &[NodeName],
+    field: &Field,
+) -> Result<Box<dyn Fault>, FaultError> {
+    let mut targets = Vec::new();
+    for node in nodes {
+        let target = field.targets.iter().find(|target| target.name == *node);
+        let unknown = || FaultError::Refused(format!("{node} is no node of this run"));
+        targets.push(target.ok_or_else(unknown)?.clone());
+    }
+    if let Some(kept) = targets
+        .iter()
+        .find(|target| recipe.destroys && !target.is_disposable)
+    {
+        return Err(FaultError::Refused(format!(
+            "{} destroys data of {}, whose data is not there for that; say so in the inventory by \
+             jtest_disposable: true",
+            planned.kind.name, kept.name
+        )));
+    }
+    if targets.is_empty() {
+        let reason = format!("{}: no node is left to do it to", planned.kind.name);
+        return Err(FaultError::Refused(reason));
+    }
+    Ok(Box::new(NodeFault {
+        kind: planned.kind.0.name,
+        description: described(planned, nodes),
+        key: key.to_owned(),
+        field: field.clone(),
+        targets,
+        recipe,
+        before: BTreeMap::new(),
+    }))
+}
+
+fn described(planned: &PlannedFault, nodes: &[NodeName]) -> String {
+    let planned = planned.to_string();
+    let settings = planned
+        .split_once(", ")
+        .map_or("", |(_, settings)| settings);
+    if settings.is_empty() {
+        words(nodes)
+    } else {
+        format!("{}, {settings}", words(nodes))
+    }
+}
+
+fn parse(text: &str) -> Look {
+    let pair = |line: &str| {
+        let (key, value) = line.split_once('=')?;
+        Some((key.to_owned(), value.to_owned()))
+    };
+    text.lines().filter_map(pair).collect()
+}
+
+impl NodeFault {
+    fn args(&self, target: &Target) -> Vec<String> {
+        let shared = shared_addresses(&self.field.targets);
+        let peers = self
+            .field
+            .targets
+            .iter()
+            .filter(|peer| peer.name != target.name);
+        let peers = peers.flat_map(|peer| &peer.addresses);
+        let peers = peers.filter(|address| !shared.contains(address));
+        let peers: Vec<_> = peers.map(ToString::to_string).collect();
+        let own = self.recipe.args.iter().cloned();
+        own.chain([peers.join(" ")]).collect()
+    }
+
+    fn inject_script(&self, target: &Target) -> Script {
+        let shell = &self.recipe.shell;
+        let args = self.args(target);
+        let text = [shell, include_str!("arm.sh")].join("\n");
+        let undo = if self.recipe.has_undo {
+            let quoted: Vec<_> = args.iter().map(String::as_str).collect();
+            undo_text(&[shell], "undo \"$@\"", &quoted)
+        } else {
+            String::new()
+        };
+        script(&format!("inject {}", self.kind), &text)
+            .arg(&self.field.run_id)
+            .arg(self.field.lease.as_secs().to_string())
+            .arg(&self.key)
+            .arg(format!("{} {}", self.kind, self.description))
+            .arg(undo)
+            .args(args)
+            .deadline(self.recipe.inject_deadline + PROCESS_GRACE)
+    }
+
+    async fn look(&self, target: &Target) -> Result<Look, RemoteError> {
+        let shell = &self.recipe.shell;
+        let text = format!("jtest_fault_is {}\n{shell}\nlook \"$@\"", self.key);
+        let script = script(&format!("look at {}", self.kind), &text)
+            .args(self.args(target))
+            .deadline(self.recipe.look_deadline);
+        Ok(parse(&target.host.run(&script).await?.text()))
+    }
+
+    /// Looks at all nodes again and again until all findings are good or the deadline has come.
+    async fn until_found(&self, judge: fn(&Look, &Look) -> Finding, deadline: Instant) -> Proof {
+        let mut findings: BTreeMap<NodeName, Finding> = BTreeMap::new();
+        loop {
+            let open = self
+                .targets
+                .iter()
+                .filter(|target| !matches!(findings.get(&target.name), Some(Ok(_))));
+            let looks = open.map(|target| async move { (target, self.look(target).await) });
+            let Ok(looks) = timeout_at(deadline, join_all(looks)).await else {
+                break;
+            };
+            for (target, look) in looks {
+                let none = Look::new();
+                let before = self.before.get(&target.name).unwrap_or(&none);
+                let finding = look
+                    .map_err(|error| error.to_string())
+                    .and_then(|now| judge(before, &now));
+                findings.insert(target.name.clone(), finding);
+            }
+            if findings.values().all(Result::is_ok)
+                || timeout_at(deadline, sleep(LOOK_PAUSE)).await.is_err()
+            {
+                break;
+            }
+        }
+        let evidence = self.targets.iter().map(|target| {
+            let node = &target.name;
+            match findings.get(node) {
+                Some(Ok(words)) => format!("{node}: {words}"),
+                Some(Err(reason)) => format!("{node}: not proven: {reason}"),
+                None => format!("{node}: not proven: there was no time to look"),
+            }
+        });
+        let proven = |target: &Target| matches!(findings.get(&target.name), Some(Ok(_)));
+        Proof {
+            proven: self.targets.iter().all(proven),
+            evidence: evidence.collect(),
+        }
+    }
+
+    /// On these nodes at once.
+    async fn inject_on(&self, targets: &[Target]) -> Result<Injected, FaultError> {
+        let scripts = targets
+            .iter()
+            .map(|target| (target.host.clone(), self.inject_script(target)));
+        let volley = Volley::stage(scripts.collect()).await?;
+        let deadline = self.recipe.inject_deadline;
+        let fired = volley.fire_within(self.field.clock, deadline).await?;
+        Ok(Injected {
+            first: fired.first,
+            last: fired.last,
+            spread_us: fired.spread_us(&self.field.offsets),
+            notes: fired.notes,
+        })
+    }
+}
+
+#[async_trait]
+impl Fault for NodeFault {
+    fn asked(&self) -> Asked {
+        Asked {
+            kind: self.kind,
+            description: self.description.clone(),
+            groups: Vec::new(),
+        }
+    }
+
+    async fn prepare(&mut self) {
+        let looks = self.targets.iter().map(|target| self.look(target));
+        let looks = join_all(looks).await;
+        for (target, look) in self.targets.iter().zip(looks) {
+            match look {
+                Ok(look) => {
+                    self.before.insert(target.name.clone(), look);
+                }
+                Err(error) => tracing::warn!(%error, "before the fault"),
+            }
+        }
+    }
+
+    async fn inject(&mut self) -> Result<Injected, FaultError> {
+        let Some(pause) = self.recipe.rolling else {
+            return self.inject_on(&self.targets).await;
+        };
+        let mut whole: Option<Injected> = None;
+        for target in &self.targets {
+            if whole.is_some() {
+                sleep(pause).await;
+            }
+            let injected = self.inject_on(std::slice::from_ref(target)).await?;
+            whole = Some(match whole {
+                None => injected,
+                Some(mut whole) => {
+                    whole.last = injected.last;
+                    whole.spread_us = None;
+                    whole.notes.extend(injected.notes);
+                    whole
+                }
+            });
+        }
+        whole.ok_or_else(|| FaultError::Refused("no node is left to do it to".into()))
+    }
+
+    async fn prove(&mut self, deadline: Instant) -> Proof {
+        self.until_found(self.recipe.bitten, deadline).await
+    }
+
+    async fn heal(&mut self) -> Result<Proof, FaultError> {
+        let Field {
+            run_id,
+            heal_deadline,
+            ..
+        } = &self.field;
+        let mut lifted = Vec::new();
+        if self.recipe.has_undo {
+            lifted = lease::lift_all(&self.targets, run_id, &self.key, *heal_deadline).await?;
+        }
+        let deadline = Instant::now() + self.recipe.mend_deadline;
+        let mut proof = self.until_found(self.recipe.healed, deadline).await;
+        proof.evidence.splice(0..0, lifted);
+        Ok(proof)
+    }
+}

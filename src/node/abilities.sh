@@ -1,0 +1,27 @@
+# What this host has that faults need, a name a line. What the kernel can do is tried in a network
+# namespace of its own, which is gone at the end.
+abilities_try() {
+  abilities_name=$1
+  shift
+  if "$@" >/dev/null 2>&1; then echo "$abilities_name"; fi
+}
+abilities_rule() {
+  unshare --net -- iptables -A OUTPUT -p tcp "$@" -j DROP
+}
+abilities_faketime() {
+  ls /usr/lib/*/faketime/libfaketimeMT.so.1
+}
+abilities_own_filesystem() {
+  [ "$(findmnt --noheadings --output TARGET --target /var/lib/rabbitmq)" = /var/lib/rabbitmq ]
+}
+abilities_try iptables command -v iptables-restore
+abilities_try xt_statistic abilities_rule -m statistic --mode random --probability 0.5
+abilities_try xt_recent abilities_rule -m recent --name jtest --rcheck
+abilities_try xt_multiport abilities_rule -m multiport --ports 1,2
+abilities_try tc command -v tc
+abilities_try systemd test -d /run/systemd/system
+abilities_try perl command -v perl
+abilities_try libfaketime abilities_faketime
+abilities_try own-filesystem abilities_own_filesystem
+abilities_try fsfreeze command -v fsfreeze
+abilities_try prlimit command -v prlimit
