@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::history::operation::Nanos;
 use crate::inventory::NodeName;
-use crate::schedule::FaultId;
+use crate::scenario::duration_ms;
+use crate::schedule::{AwaitId, FaultId};
 
 /// The stages of a run, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,12 +77,15 @@ pub struct Proof {
 }
 
 /// What one node says of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeView {
     /// Nodes it sees running, itself included; empty when its broker does not answer.
     pub running: Vec<NodeName>,
     /// Nodes it reports as partitioned from it.
     pub partitions: Vec<NodeName>,
+    /// Its own alarms that block publishers, such as `memory`.
+    #[serde(default)]
+    pub alarms: Vec<String>,
 }
 
 /// Why a drain is or is not proven complete.
@@ -157,6 +162,25 @@ pub enum Event {
         fault: FaultId,
         /// Why.
         error: String,
+    },
+    /// The schedule waits for a condition.
+    AwaitBegan {
+        /// Which.
+        condition: AwaitId,
+        /// The fault that it ends, if it ends one.
+        fault: Option<FaultId>,
+        /// In words, such as `n1 n2 to see exactly n1 n2 running`.
+        description: String,
+        /// How long it may take.
+        #[serde(rename = "within_ms", with = "duration_ms")]
+        within: Duration,
+    },
+    /// The condition came, or its time was up; then the schedule ends.
+    AwaitEnded {
+        /// Which.
+        condition: AwaitId,
+        /// Whether it came, and what was seen last.
+        proof: Proof,
     },
     /// The cluster's view of itself, node by node.
     ClusterView {

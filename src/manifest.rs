@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::inventory::NodeName;
 use crate::scenario::Scenario;
-use crate::schedule::TimedFault;
+use crate::schedule::Plan;
 
 /// The version of the run directory's formats that this jtest writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -34,8 +34,8 @@ pub struct Manifest {
     pub scenario: Scenario,
     /// The nodes; a history's node indices point into this list.
     pub nodes: Vec<ManifestNode>,
-    /// The fault schedule that the seed gave.
-    pub schedule: Vec<TimedFault>,
+    /// The plan of faults that the seed gave.
+    pub schedule: Plan,
 }
 
 /// Why `run.json` cannot be used.

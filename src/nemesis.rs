@@ -1,24 +1,35 @@
-//! The nemesis: walks the schedule of faults.
+//! The nemesis: walks the plan of faults.
 //!
-//! Each fault is asked for, injected, proven and healed, and each of these steps is an event.
-//! Whatever ends the walk (its end, a cancellation, a lost hold, an error), what is in force is
-//! healed before it returns; what even then does not heal is left to the lease.
+//! Each fault is asked for, injected, proven and healed, each condition awaited, and each of
+//! these is an event. Lists that run side by side are walked at once. Whatever ends the walk (its
+//! end, a condition that does not come, a cancellation, a lost hold, an error), what is in force is
+//! healed before it returns, what came last first; what even then does not heal is left to the lease.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod aim;
+mod watch;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use tokio::sync::watch;
+use futures_util::future::{BoxFuture, join_all};
+use tokio::sync::watch as signal;
 use tokio::time::{Instant, sleep, timeout};
 
+use self::aim::{Cut, Known};
+use self::watch::Since;
+use self::world::{Rates, ask, ask_for_leader, leader};
+pub use self::world::{Said, World};
 use crate::clock::RunClock;
-use crate::event::{Emit, Event};
+use crate::event::{Emit, Event, Proof};
 use crate::fault::hold::{Hold, HoldLost};
 use crate::fault::{self, ClockOffset, Fault, FaultError, Field};
 use crate::history::operation::Nanos;
 use crate::inventory::NodeName;
-use crate::schedule::{FaultId, TimedFault};
+use crate::schedule::{
+    FaultId, MOMENT_PROOF_MAX, PROOF_MAX, Plan, PlannedAwait, PlannedLasts, PlannedStep, TimedFault,
+};
 
 /// Before a fault is due: who leads the queue, and how things are before it.
 const PREPARATION: Duration = Duration::from_secs(3);
@@ -27,16 +38,13 @@ const LEADER_DEADLINE: Duration = Duration::from_secs(30);
 /// From the end of the proof to the heal.
 const PROOF_MARGIN: Duration = Duration::from_millis(100);
 
-/// Asks the cluster who leads the queue; `None` where nobody knows.
-pub type AskLeader = Arc<dyn Fn() -> BoxFuture<'static, Option<NodeName>> + Send + Sync>;
-
 /// What the nemesis works with.
 pub struct NemesisContext<'a> {
     /// The hold on the hosts, their addresses and the control node's.
     pub hold: &'a Hold,
     /// The run's clock.
     pub clock: RunClock,
-    /// When the load began: the zero of the schedule.
+    /// When the load began: the zero of the plan.
     pub load_zero: Nanos,
     /// The hosts' clocks, where known.
     pub offsets: BTreeMap<NodeName, ClockOffset>,
@@ -48,17 +56,19 @@ pub struct NemesisContext<'a> {
     pub heal_deadline: Duration,
     /// Where its events go.
     pub emit: Arc<dyn Emit>,
-    /// Who leads the queue.
-    pub leader: AskLeader,
+    /// The cluster and the load.
+    pub world: Arc<dyn World>,
     /// Becomes true when it has to stop.
-    pub cancel: watch::Receiver<bool>,
+    pub cancel: signal::Receiver<bool>,
 }
 
 /// How the walk ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NemesisEnd {
-    /// At the end of the schedule.
+    /// At the end of the plan.
     Completed,
+    /// A condition did not come in time.
+    NotCome(String),
     /// It was cancelled.
     Cancelled,
     /// The hosts are not ours any more.
@@ -67,7 +77,7 @@ pub enum NemesisEnd {
     NotHealed(String),
 }
 
-/// What became of the schedule.
+/// What became of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NemesisOutcome {
     /// How it ended.
@@ -78,43 +88,54 @@ pub struct NemesisOutcome {
     pub not_exercised: Vec<FaultId>,
 }
 
-/// Walks a schedule. Nothing is in force when it returns, unless it says so.
-pub async fn run(schedule: &[TimedFault], context: NemesisContext<'_>) -> NemesisOutcome {
-    let mut order: Vec<_> = schedule.iter().collect();
-    order.sort_by_key(|timed| (timed.inject_at, timed.id));
-    let mut walk = Walk::new(context);
-    let mut end = NemesisEnd::Completed;
-    let mut proven = Vec::new();
-    for timed in &order {
-        match walk.exercise(timed).await {
-            Ok(true) => proven.push(timed.id),
-            Ok(false) => {}
-            Err(early) => {
-                end = early;
-                break;
-            }
-        }
-    }
-    let unproven = order.iter().filter(|timed| !proven.contains(&timed.id));
+/// Walks a plan. Nothing is in force when it returns, unless it says so.
+pub async fn run(plan: &Plan, context: NemesisContext<'_>) -> NemesisOutcome {
+    let walk = Walk::new(context);
+    let walked = tokio::select! {
+        walked = walk.list(&plan.steps) => walked,
+        () = walk.rates.sample(walk.world()) => Ok(()),
+    };
+    let healed = walk.heal_open(|_| true).await;
+    let end = healed.err().or(walked.err());
+    let exercised = lock(&walk.exercised);
+    let faults = plan.faults();
+    let open = faults.iter().filter(|fault| !exercised.contains(&fault.id));
     NemesisOutcome {
-        end,
-        proven: proven.len(),
-        not_exercised: unproven.map(|timed| timed.id).collect(),
+        end: end.unwrap_or(NemesisEnd::Completed),
+        proven: exercised.len(),
+        not_exercised: open.map(|fault| fault.id).collect(),
     }
+}
+
+/// A fault that stays in force while the walk goes on.
+struct Open {
+    id: FaultId,
+    fault: Box<dyn Fault>,
+    is_proven: bool,
 }
 
 struct Walk<'a> {
     context: NemesisContext<'a>,
     field: Field,
-    lost: watch::Receiver<Option<HoldLost>>,
+    nodes: Vec<NodeName>,
+    lost: signal::Receiver<Option<HoldLost>>,
+    /// Set by the list that ends the walk, for those beside it.
+    halt: signal::Sender<Option<NemesisEnd>>,
+    /// In the order of injection.
+    open: Mutex<Vec<Open>>,
+    /// The partitions in force, in the order of injection.
+    cuts: Mutex<Vec<Cut>>,
+    exercised: Mutex<BTreeSet<FaultId>>,
+    rates: Rates,
 }
 
 impl<'a> Walk<'a> {
     fn new(context: NemesisContext<'a>) -> Self {
         let hold = context.hold;
+        let targets = hold.targets();
         Self {
             field: Field {
-                targets: Arc::clone(hold.targets()),
+                targets: Arc::clone(targets),
                 control: hold.control().to_vec(),
                 run_id: hold.run_id().to_owned(),
                 lease: hold.lease(),
@@ -124,57 +145,189 @@ impl<'a> Walk<'a> {
                 clock: context.clock,
                 offsets: context.offsets.clone(),
             },
+            nodes: targets.iter().map(|target| target.name.clone()).collect(),
             lost: hold.lost(),
+            halt: signal::Sender::new(None),
+            open: Mutex::default(),
+            cuts: Mutex::default(),
+            exercised: Mutex::default(),
+            rates: Rates::default(),
             context,
         }
     }
 
-    /// One fault from beginning to end. `Ok` tells whether it was proven; an error ends the walk.
-    async fn exercise(&mut self, timed: &TimedFault) -> Result<bool, NemesisEnd> {
-        let id = timed.id;
-        self.until(self.instant(timed.inject_at.saturating_sub(PREPARATION)))
-            .await?;
-        let mut fault = match self.prepare(timed).await {
-            Ok(fault) => fault,
-            Err(error) => return Ok(self.failed(id, &error)),
+    /// Steps one after another. An error ends the whole walk.
+    fn list<'s>(&'s self, steps: &'s [PlannedStep]) -> BoxFuture<'s, Result<(), NemesisEnd>> {
+        Box::pin(async move {
+            // When the waits before a step are over: a fault is prepared before that.
+            let mut due = None;
+            let mut leader_before = None;
+            for (index, step) in steps.iter().enumerate() {
+                if let PlannedStep::Wait(length) = step {
+                    due = Some(due.unwrap_or_else(Instant::now) + *length);
+                    continue;
+                }
+                if asks_for_leader_before(steps, index) {
+                    self.until_shortly_before(due).await?;
+                    leader_before = self.leader().await;
+                }
+                if let PlannedStep::Fault(fault) = step {
+                    self.fault(fault, due.take()).await?;
+                    continue;
+                }
+                if let Some(due) = due.take() {
+                    self.until(due).await?;
+                }
+                self.other_than_fault(step, leader_before.as_ref()).await?;
+            }
+            match due {
+                Some(due) => self.until(due).await,
+                None => Ok(()),
+            }
+        })
+    }
+
+    async fn other_than_fault(
+        &self,
+        step: &PlannedStep,
+        leader_before: Option<&NodeName>,
+    ) -> Result<(), NemesisEnd> {
+        match step {
+            PlannedStep::Fault(_) | PlannedStep::Wait(_) => Ok(()),
+            PlannedStep::Await(awaited) => {
+                let since = self.since(leader_before.cloned());
+                self.awaited(awaited, None, since).await
+            }
+            PlannedStep::Heal(ids) => self.heal_open(|id| ids.contains(&id)).await,
+            PlannedStep::HealAll => self.heal_open(|_| true).await,
+            PlannedStep::Parallel(branches) => {
+                let walked = join_all(branches.iter().map(|steps| self.list(steps))).await;
+                let first = walked.into_iter().collect::<Result<Vec<()>, _>>();
+                // All stopped for one's sake, which is the reason to tell.
+                first.map(drop).map_err(|end| self.halted().unwrap_or(end))
+            }
+        }
+    }
+
+    /// One fault from beginning to end, or until it waits for its heal. An error ends the walk.
+    async fn fault(&self, timed: &TimedFault, due: Option<Instant>) -> Result<(), NemesisEnd> {
+        let due = due.max(timed.at.map(|at| self.instant(at)));
+        self.until_shortly_before(due).await?;
+        let before = match &timed.lasts {
+            PlannedLasts::Until(until) if until.condition.needs_step_before() => {
+                self.leader().await
+            }
+            _ => None,
         };
-        self.until(self.instant(timed.inject_at)).await?;
-        let injection = fault.inject().await;
-        let heal_at = self.instant(timed.heal_at);
-        let proven = match injection {
+        let mut fault = match self.prepare(timed).await? {
+            Ok(fault) => fault,
+            Err(error) => {
+                self.failed(timed.id, &error);
+                return Ok(());
+            }
+        };
+        if let Some(due) = due {
+            self.until(due).await?;
+        }
+        let since = self.since(before);
+        self.rates.mark(since.confirms);
+        match fault.inject().await {
             Ok(injected) => {
                 for text in injected.notes {
                     self.context.emit.note(None, text);
                 }
                 self.emit(Event::FaultInjected {
-                    fault: id,
+                    fault: timed.id,
                     first: injected.first,
                     last: injected.last,
                     spread_us: injected.spread_us,
                 });
-                self.hold_and_prove(id, fault.as_mut(), heal_at).await
+                self.injected(timed, fault, since).await
             }
-            Err(error) => Ok(self.failed(id, &error)),
-        };
-        let healed = self.heal(id, fault.as_mut()).await?;
-        Ok(proven? && healed)
+            Err(error) => {
+                self.failed(timed.id, &error);
+                self.heal(timed.id, fault.as_mut(), false).await
+            }
+        }
     }
 
-    async fn prepare(&self, timed: &TimedFault) -> Result<Box<dyn Fault>, FaultError> {
-        let leader = if timed.fault.needs_leader() {
-            timeout(LEADER_DEADLINE, (self.context.leader)())
-                .await
-                .ok()
-                .flatten()
-        } else {
-            None
+    /// A fault in force: holds, proves and heals it, or leaves it for a later step to heal.
+    async fn injected(
+        &self,
+        timed: &TimedFault,
+        mut fault: Box<dyn Fault>,
+        since: Since,
+    ) -> Result<(), NemesisEnd> {
+        let id = timed.id;
+        let groups = fault.asked().groups;
+        if !groups.is_empty() {
+            lock(&self.cuts).push(Cut { id, groups });
+        }
+        let held = match &timed.lasts {
+            PlannedLasts::For(length) => {
+                let heal_at = since.instant + *length;
+                let deadline = heal_at.checked_sub(PROOF_MARGIN).unwrap_or(heal_at);
+                let proven = self.prove(id, fault.as_mut(), deadline).await;
+                match proven {
+                    Ok(proven) => self.until(heal_at).await.map(|()| proven),
+                    Err(end) => Err(end),
+                }
+            }
+            PlannedLasts::Until(until) => {
+                let longest = until.within.min(PROOF_MAX);
+                let proving = self.prove(id, fault.as_mut(), since.instant + longest);
+                let (proven, awaited) =
+                    tokio::join!(proving, self.awaited(until, Some(id), since.clone()));
+                awaited.and(proven)
+            }
+            PlannedLasts::Moment => {
+                let deadline = Instant::now() + MOMENT_PROOF_MAX;
+                self.prove(id, fault.as_mut(), deadline).await
+            }
+            PlannedLasts::UntilHealed => {
+                let deadline = Instant::now() + PROOF_MAX;
+                let proven = self.prove(id, fault.as_mut(), deadline).await;
+                lock(&self.open).push(Open {
+                    id,
+                    fault,
+                    is_proven: proven == Ok(true),
+                });
+                return proven.map(drop);
+            }
         };
-        let mut fault = fault::plan(
-            &timed.fault,
-            &format!("f{}", timed.id.0),
-            &self.field,
-            leader.as_ref(),
-        )?;
+        let healed = self.heal(id, fault.as_mut(), held == Ok(true)).await;
+        held?;
+        healed
+    }
+
+    /// The fault with all that only the cluster can tell; the inner error is one of the fault.
+    async fn prepare(
+        &self,
+        timed: &TimedFault,
+    ) -> Result<Result<Box<dyn Fault>, FaultError>, NemesisEnd> {
+        let answers = if timed.fault.needs_leader() {
+            tokio::select! {
+                end = self.stopped() => return Err(end),
+                answers = ask_for_leader(self.world(), &self.nodes, LEADER_DEADLINE) => answers,
+            }
+        } else {
+            BTreeMap::new()
+        };
+        let cut = self.last_cut();
+        let known = Known {
+            nodes: &self.nodes,
+            answers: &answers,
+            cut: cut.as_ref(),
+        };
+        let planned = known.resolve(&timed.fault).map_err(FaultError::Refused);
+        let leader = leader(&answers);
+        let key = format!("f{}", timed.id.0);
+        let planned =
+            planned.and_then(|planned| fault::plan(&planned, &key, &self.field, leader.as_ref()));
+        let mut fault = match planned {
+            Ok(fault) => fault,
+            Err(error) => return Ok(Err(error)),
+        };
         let asked = fault.asked();
         self.emit(Event::FaultAsked {
             fault: timed.id,
@@ -183,97 +336,227 @@ impl<'a> Walk<'a> {
             groups: asked.groups,
         });
         fault.prepare().await;
-        Ok(fault)
+        Ok(Ok(fault))
     }
 
-    /// Proves it while it is in force, and returns when it is due to be healed or earlier if
-    /// everything has to stop.
-    async fn hold_and_prove(
-        &mut self,
+    /// Proves a fault while it is in force, unless everything has to stop.
+    async fn prove(
+        &self,
         id: FaultId,
         fault: &mut dyn Fault,
-        heal_at: Instant,
+        deadline: Instant,
     ) -> Result<bool, NemesisEnd> {
-        let deadline = heal_at.checked_sub(PROOF_MARGIN).unwrap_or(heal_at);
         let proof = tokio::select! {
             proof = fault.prove(deadline) => proof,
-            end = stopped(&mut self.context.cancel, &mut self.lost) => return Err(end),
+            end = self.stopped() => return Err(end),
         };
         let proven = proof.proven;
         self.emit(Event::FaultProven { fault: id, proof });
-        self.until(heal_at).await?;
         Ok(proven)
     }
 
-    async fn heal(&self, id: FaultId, fault: &mut dyn Fault) -> Result<bool, NemesisEnd> {
-        match fault.heal().await {
+    /// Heals a fault; it is exercised if it is `proven` and this is, too.
+    async fn heal(
+        &self,
+        id: FaultId,
+        fault: &mut dyn Fault,
+        is_proven: bool,
+    ) -> Result<(), NemesisEnd> {
+        let healed = fault.heal().await;
+        lock(&self.cuts).retain(|cut| cut.id != id);
+        match healed {
             Ok(proof) => {
-                let healed = proof.proven;
+                if is_proven && proof.proven {
+                    lock(&self.exercised).insert(id);
+                }
                 self.emit(Event::FaultHealed { fault: id, proof });
-                Ok(healed)
+                Ok(())
             }
             Err(error) => {
                 self.context.hold.stop_renewing();
                 self.failed(id, &error);
-                Err(NemesisEnd::NotHealed(error.to_string()))
+                Err(self.end(NemesisEnd::NotHealed(error.to_string())))
             }
         }
     }
 
-    fn failed(&self, id: FaultId, error: &FaultError) -> bool {
+    /// Heals those of the faults that wait for it, the last one first: all, even if one fails.
+    async fn heal_open(&self, is_meant: impl Fn(FaultId) -> bool) -> Result<(), NemesisEnd> {
+        let mut outcome = Ok(());
+        loop {
+            let last = {
+                let mut open = lock(&self.open);
+                let last = open.iter().rposition(|open| is_meant(open.id));
+                last.map(|last| open.remove(last))
+            };
+            let Some(mut open) = last else {
+                return outcome;
+            };
+            let healed = self
+                .heal(open.id, open.fault.as_mut(), open.is_proven)
+                .await;
+            outcome = outcome.and(healed);
+        }
+    }
+
+    /// Waits for a condition; one that does not come in time ends the walk.
+    async fn awaited(
+        &self,
+        awaited: &PlannedAwait,
+        fault: Option<FaultId>,
+        since: Since,
+    ) -> Result<(), NemesisEnd> {
+        let condition = &awaited.condition;
+        self.emit(Event::AwaitBegan {
+            condition: awaited.id,
+            fault,
+            description: condition.to_string(),
+            within: awaited.within,
+        });
+        let mut seen = "nothing was seen".to_owned();
+        let looking = async {
+            loop {
+                let look = self.look(condition, &since).await;
+                seen = look.text;
+                if look.holds {
+                    return;
+                }
+                sleep(watch::pause(condition)).await;
+            }
+        };
+        let came = tokio::select! {
+            end = self.stopped() => return Err(end),
+            looked = timeout(awaited.within, looking) => looked.is_ok(),
+        };
+        let proof = Proof {
+            proven: came,
+            evidence: vec![seen],
+        };
+        self.emit(Event::AwaitEnded {
+            condition: awaited.id,
+            proof,
+        });
+        if came {
+            return Ok(());
+        }
+        let within = crate::scenario::duration::show(awaited.within);
+        let text = format!("{condition}: not within {within}");
+        Err(self.end(NemesisEnd::NotCome(text)))
+    }
+
+    /// Ends the walk for all its lists; the first reason counts.
+    fn end(&self, end: NemesisEnd) -> NemesisEnd {
+        self.halt.send_if_modified(|halted| {
+            let is_first = halted.is_none();
+            if is_first {
+                *halted = Some(end.clone());
+            }
+            is_first
+        });
+        end
+    }
+
+    fn halted(&self) -> Option<NemesisEnd> {
+        self.halt.borrow().clone()
+    }
+
+    fn failed(&self, id: FaultId, error: &FaultError) {
         self.emit(Event::FaultFailed {
             fault: id,
             error: error.to_string(),
         });
-        false
     }
 
     fn emit(&self, event: Event) {
         self.context.emit.emit(event);
     }
 
-    /// A time of the schedule as an instant.
+    fn world(&self) -> &dyn World {
+        self.context.world.as_ref()
+    }
+
+    /// Who leads the queue now, if anyone knows.
+    async fn leader(&self) -> Option<NodeName> {
+        leader(&ask(self.world(), &self.nodes).await)
+    }
+
+    fn last_cut(&self) -> Option<Cut> {
+        lock(&self.cuts).last().cloned()
+    }
+
+    fn since(&self, leader: Option<NodeName>) -> Since {
+        Since {
+            instant: Instant::now(),
+            confirms: self.world().confirms(),
+            leader,
+        }
+    }
+
+    /// A time of the plan as an instant.
     fn instant(&self, at: Duration) -> Instant {
         let due = self.context.load_zero.saturating_add(nanos(at));
         let wait = due.saturating_sub(self.context.clock.now());
         Instant::now() + Duration::from_nanos(u64::try_from(wait).unwrap_or_default())
     }
 
+    async fn until_shortly_before(&self, due: Option<Instant>) -> Result<(), NemesisEnd> {
+        let begin = due.and_then(|due| due.checked_sub(PREPARATION));
+        self.until(begin.unwrap_or_else(Instant::now)).await
+    }
+
     /// Waits, unless everything has to stop before.
-    async fn until(&mut self, instant: Instant) -> Result<(), NemesisEnd> {
+    async fn until(&self, instant: Instant) -> Result<(), NemesisEnd> {
         let wait = instant.saturating_duration_since(Instant::now());
         tokio::select! {
             biased;
-            end = stopped(&mut self.context.cancel, &mut self.lost) => Err(end),
+            end = self.stopped() => Err(end),
             () = sleep(wait) => Ok(()),
+        }
+    }
+
+    /// Returns when the walk has to end early. A closed channel will never say so.
+    async fn stopped(&self) -> NemesisEnd {
+        let mut cancel = self.context.cancel.clone();
+        let mut lost = self.lost.clone();
+        let mut halt = self.halt.subscribe();
+        let cancelled = async {
+            if cancel.wait_for(|cancelled| *cancelled).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = cancelled => NemesisEnd::Cancelled,
+            lost = some(&mut lost) => NemesisEnd::HoldLost(lost),
+            end = some(&mut halt) => end,
         }
     }
 }
 
-/// Returns when the walk has to end early. A closed channel will never say so.
-async fn stopped(
-    cancel: &mut watch::Receiver<bool>,
-    lost: &mut watch::Receiver<Option<HoldLost>>,
-) -> NemesisEnd {
-    let cancelled = async {
-        if cancel.wait_for(|cancelled| *cancelled).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    let hold_lost = async {
-        match lost
-            .wait_for(Option::is_some)
-            .await
-            .map(|lost| lost.clone())
-        {
-            Ok(Some(lost)) => lost,
-            Ok(None) | Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = cancelled => NemesisEnd::Cancelled,
-        lost = hold_lost => NemesisEnd::HoldLost(lost),
+/// Whether a later step waits for another leader than there is before this one.
+fn asks_for_leader_before(steps: &[PlannedStep], index: usize) -> bool {
+    let is_idle = |step: &PlannedStep| matches!(step, PlannedStep::Wait(_) | PlannedStep::Await(_));
+    let after = steps[index + 1..].iter().take_while(|step| is_idle(step));
+    let mut awaited = after.filter_map(|step| match step {
+        PlannedStep::Await(awaited) => Some(awaited),
+        _ => None,
+    });
+    !is_idle(&steps[index]) && awaited.any(|awaited| awaited.condition.needs_step_before())
+}
+
+/// Returns when there is something.
+async fn some<T: Clone>(receiver: &mut signal::Receiver<Option<T>>) -> T {
+    match receiver
+        .wait_for(Option::is_some)
+        .await
+        .map(|found| found.clone())
+    {
+        Ok(Some(found)) => found,
+        Ok(None) | Err(_) => std::future::pending().await,
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn nanos(duration: Duration) -> Nanos {

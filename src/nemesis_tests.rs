@@ -1,13 +1,17 @@
 use std::net::IpAddr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use async_trait::async_trait;
 
 use super::*;
+use crate::event::NodeView;
 use crate::fault::Target;
 use crate::fault::hold::Holder;
 use crate::remote::fake::Fake;
 use crate::remote::{Output, RemoteError};
-use crate::schedule::{Groups, PlannedFault};
+use crate::scenario::step::{Condition, Leader, Whom};
+use crate::schedule::{AwaitId, Groups, Nodes, PlannedAim, PlannedFault};
 
 const CUT: &str = "cut it off from its peers";
 const OPEN: &str = "open the gates of the cut";
@@ -27,6 +31,10 @@ impl Emit for Events {
             Event::FaultProven { fault, proof } => format!("{} proven: {}", fault.0, proof.proven),
             Event::FaultHealed { fault, proof } => format!("{} healed: {}", fault.0, proof.proven),
             Event::FaultFailed { fault, error } => format!("{} failed: {error}", fault.0),
+            Event::AwaitBegan { description, .. } => format!("awaits {description}"),
+            Event::AwaitEnded { proof, .. } => {
+                format!("came: {}, {}", proof.proven, proof.evidence.join("; "))
+            }
             other => format!("{other:?}"),
         };
         self.0.lock().unwrap().push(text);
@@ -38,12 +46,52 @@ struct Net {
     is_cut: Arc<AtomicBool>,
     bites: bool,
     events: Arc<Events>,
+    world: Arc<Cluster>,
+}
+
+/// Three nodes that see each other but across the cut; n3 leads the queue while there is none.
+struct Cluster {
+    is_cut: Arc<AtomicBool>,
+    confirms: AtomicU64,
+}
+
+#[async_trait]
+impl World for Cluster {
+    async fn ask(&self, node: &NodeName) -> Option<Said> {
+        let is_cut = self.is_cut.load(Ordering::SeqCst);
+        let running: &[&str] = match (is_cut, node.0.as_str()) {
+            (false, _) => &["n1", "n2", "n3"],
+            (true, "n3") => &["n3"],
+            (true, _) => &["n1", "n2"],
+        };
+        Some(Said {
+            view: NodeView {
+                running: names(running),
+                ..NodeView::default()
+            },
+            leader: Some(NodeName(if is_cut { "n1" } else { "n3" }.into())),
+            members: names(&["n3", "n1"]),
+        })
+    }
+
+    fn confirms(&self) -> u64 {
+        self.confirms.fetch_add(1, Ordering::SeqCst)
+    }
+}
+
+fn names(names: &[&str]) -> Vec<NodeName> {
+    names.iter().map(|name| NodeName((*name).into())).collect()
 }
 
 impl Net {
     fn new() -> Self {
+        let is_cut: Arc<AtomicBool> = Arc::default();
         Self {
-            is_cut: Arc::default(),
+            world: Arc::new(Cluster {
+                is_cut: Arc::clone(&is_cut),
+                confirms: AtomicU64::new(0),
+            }),
+            is_cut,
             bites: true,
             events: Arc::default(),
         }
@@ -98,16 +146,16 @@ impl Net {
             .unwrap()
     }
 
-    async fn walk(&self, hold: &Hold, schedule: &[TimedFault]) -> NemesisOutcome {
-        let (_cancel, cancelled) = watch::channel(false);
+    async fn walk(&self, hold: &Hold, schedule: &[PlannedStep]) -> NemesisOutcome {
+        let (_cancel, cancelled) = signal::channel(false);
         self.walk_until(hold, schedule, cancelled).await
     }
 
     async fn walk_until(
         &self,
         hold: &Hold,
-        schedule: &[TimedFault],
-        cancel: watch::Receiver<bool>,
+        schedule: &[PlannedStep],
+        cancel: signal::Receiver<bool>,
     ) -> NemesisOutcome {
         let context = NemesisContext {
             hold,
@@ -118,10 +166,11 @@ impl Net {
             queue: "jtest.queue".into(),
             heal_deadline: Duration::from_secs(1),
             emit: self.events.clone(),
-            leader: Arc::new(|| Box::pin(async { Some(NodeName("n3".into())) })),
+            world: self.world.clone(),
             cancel,
         };
-        run(schedule, context).await
+        let steps = schedule.to_vec();
+        run(&Plan { steps }, context).await
     }
 
     fn events(&self) -> Vec<String> {
@@ -145,15 +194,36 @@ fn look(from: u8, is_cut: bool) -> String {
     text
 }
 
-fn cut(id: u32, inject_at_ms: u64, heal_at_ms: u64) -> TimedFault {
-    TimedFault {
+fn alone(lasts: PlannedLasts, id: u32, at_ms: Option<u64>) -> PlannedStep {
+    PlannedStep::Fault(TimedFault {
         id: FaultId(id),
-        inject_at: Duration::from_millis(inject_at_ms),
-        heal_at: Duration::from_millis(heal_at_ms),
+        at: at_ms.map(Duration::from_millis),
         fault: PlannedFault::partition(Groups::WithLeader {
-            order: ["n2", "n1", "n3"].map(|name| NodeName(name.into())).into(),
+            order: names(&["n2", "n1", "n3"]),
             others: 0,
         }),
+        lasts,
+    })
+}
+
+fn cut(id: u32, inject_at_ms: u64, heal_at_ms: u64) -> PlannedStep {
+    let length = Duration::from_millis(heal_at_ms - inject_at_ms);
+    alone(PlannedLasts::For(length), id, Some(inject_at_ms))
+}
+
+fn await_for(condition: Condition, within_ms: u64) -> PlannedAwait {
+    PlannedAwait {
+        id: AwaitId(1),
+        condition,
+        within: Duration::from_millis(within_ms),
+    }
+}
+
+/// The nodes that are not alone see each other, and nobody else.
+fn others_together() -> Condition {
+    Condition::Running {
+        nodes: Whom::Named(names(&["n1", "n2"])),
+        by: Whom::MajoritySide,
     }
 }
 
@@ -213,7 +283,7 @@ async fn a_node_that_gets_not_ready_spares_the_others_and_the_next_is_tried() {
 async fn a_cancellation_heals() {
     let net = Net::new();
     let hold = net.hold([1, 2, 3].map(|n| net.fake(n))).await;
-    let (cancel, cancelled) = watch::channel(false);
+    let (cancel, cancelled) = signal::channel(false);
     let schedule = [cut(1, 0, 60_000), cut(2, 61_000, 62_000)];
     let walk = net.walk_until(&hold, &schedule, cancelled);
     let cancelling = async {
@@ -255,4 +325,179 @@ async fn what_does_not_heal_is_left_to_the_lease() {
         "{outcome:?}"
     );
     assert_eq!(outcome.not_exercised, [FaultId(1), FaultId(2)]);
+}
+
+#[tokio::test]
+async fn a_fault_stays_until_its_condition_comes() {
+    let net = Net::new();
+    let hold = net.hold([1, 2, 3].map(|n| net.fake(n))).await;
+    let until = PlannedLasts::Until(await_for(others_together(), 5000));
+    let outcome = net.walk(&hold, &[alone(until, 1, None)]).await;
+    assert_eq!(outcome.end, NemesisEnd::Completed);
+    let mut events = net.events();
+    events[2..4].sort();
+    assert_eq!(
+        events,
+        [
+            "1 asked: n3 | n1 n2",
+            "1 injected",
+            "1 proven: true",
+            "awaits the majority's side to see exactly n1 n2 running",
+            "came: true, n1 sees n1 n2; n2 sees n1 n2",
+            "1 healed: true",
+        ]
+    );
+    assert_eq!((outcome.proven, outcome.not_exercised), (1, vec![]));
+}
+
+#[tokio::test]
+async fn what_does_not_come_in_time_heals_and_ends_the_walk() {
+    let net = Net::new();
+    let hold = net.hold([1, 2, 3].map(|n| net.fake(n))).await;
+    let all = Condition::Running {
+        nodes: Whom::All,
+        by: Whom::MinoritySide,
+    };
+    let schedule = [
+        alone(PlannedLasts::UntilHealed, 1, None),
+        PlannedStep::Await(await_for(all, 300)),
+        cut(2, 0, 100),
+    ];
+    let outcome = net.walk(&hold, &schedule).await;
+    assert!(
+        matches!(&outcome.end, NemesisEnd::NotCome(text) if text.ends_with("not within 300ms")),
+        "{outcome:?}"
+    );
+    assert_eq!(
+        net.events()[2..],
+        [
+            "1 proven: true",
+            "awaits the minority's side to see exactly all running",
+            "came: false, n3 sees n3",
+            "1 healed: true",
+        ]
+    );
+    assert_eq!(
+        (outcome.proven, outcome.not_exercised),
+        (1, vec![FaultId(2)])
+    );
+}
+
+#[tokio::test]
+async fn a_new_leader_is_another_than_before_the_fault() {
+    let net = Net::new();
+    let hold = net.hold([1, 2, 3].map(|n| net.fake(n))).await;
+    let schedule = [
+        alone(PlannedLasts::UntilHealed, 1, None),
+        PlannedStep::Wait(Duration::from_millis(10)),
+        PlannedStep::Await(await_for(Condition::Leader(Leader::New), 5000)),
+        PlannedStep::HealAll,
+        PlannedStep::Await(await_for(Condition::Confirms(3), 5000)),
+    ];
+    let outcome = net.walk(&hold, &schedule).await;
+    assert_eq!(outcome.end, NemesisEnd::Completed);
+    let events = net.events();
+    assert_eq!(events[4], "came: true, n1 leads the queue, n3 before");
+    assert_eq!(events[5], "1 healed: true");
+    assert!(events[7].starts_with("came: true, "), "{events:?}");
+}
+
+#[tokio::test]
+async fn lists_side_by_side_are_walked_at_once_and_end_together() {
+    let net = Net::new();
+    let hold = net.hold([1, 2, 3].map(|n| net.fake(n))).await;
+    let never = Condition::Confirms(u64::MAX);
+    let schedule = [
+        PlannedStep::Parallel(vec![
+            vec![alone(PlannedLasts::For(Duration::from_secs(60)), 1, None)],
+            vec![PlannedStep::Await(await_for(never, 500))],
+        ]),
+        cut(2, 0, 100),
+    ];
+    let outcome = net.walk(&hold, &schedule).await;
+    assert!(matches!(outcome.end, NemesisEnd::NotCome(_)), "{outcome:?}");
+    let events = net.events();
+    assert_eq!(events.last().map(String::as_str), Some("1 healed: true"));
+    assert!(!net.is_cut.load(Ordering::SeqCst));
+    assert_eq!(outcome.not_exercised, [FaultId(1), FaultId(2)]);
+}
+
+#[tokio::test]
+async fn what_is_healed_by_its_number_leaves_the_others() {
+    let net = Net::new();
+    let hold = net.hold([1, 2, 3].map(|n| net.fake(n))).await;
+    let schedule = [
+        alone(PlannedLasts::UntilHealed, 1, None),
+        alone(PlannedLasts::UntilHealed, 2, None),
+        PlannedStep::Heal(vec![FaultId(1)]),
+    ];
+    net.walk(&hold, &schedule).await;
+    let healed: Vec<String> = net
+        .events()
+        .into_iter()
+        .filter(|event| event.contains("healed"))
+        .collect();
+    assert_eq!(healed, ["1 healed: true", "2 healed: true"]);
+}
+
+#[tokio::test]
+async fn an_aim_that_nobody_can_tell_is_a_failed_fault() {
+    let net = Net::new();
+    let hold = net.hold([1, 2, 3].map(|n| net.fake(n))).await;
+    let kind = crate::catalog::kind("pause").unwrap();
+    let step = PlannedStep::Fault(TimedFault {
+        id: FaultId(1),
+        at: None,
+        fault: PlannedFault::new(kind, PlannedAim::On(Nodes::OtherSide)),
+        lasts: PlannedLasts::For(Duration::from_millis(10)),
+    });
+    let outcome = net.walk(&hold, &[step]).await;
+    assert_eq!(outcome.not_exercised, [FaultId(1)]);
+    assert_eq!(
+        net.events(),
+        ["1 failed: no side of a partition in force has the leader n3"]
+    );
+}
+
+#[test]
+fn sides_and_followers_are_named_in_the_inventorys_order() {
+    let nodes = names(&["n1", "n2", "n3", "n4", "n5"]);
+    let said = Said {
+        leader: Some(NodeName("n4".into())),
+        members: names(&["n5", "n4", "n1"]),
+        ..Said::default()
+    };
+    let answers = BTreeMap::from([(NodeName("n1".into()), said)]);
+    let cut = Cut {
+        id: FaultId(1),
+        groups: vec![names(&["n5", "n1", "n2"]), names(&["n4"]), names(&["n3"])],
+    };
+    let known = Known {
+        nodes: &nodes,
+        answers: &answers,
+        cut: Some(&cut),
+    };
+    let kind = crate::catalog::kind("pause").unwrap();
+    for (aim, expected) in [
+        (Nodes::Leader, &["n4"] as &[&str]),
+        (Nodes::Followers, &["n1", "n5"]),
+        (Nodes::LeaderSide, &["n4"]),
+        (Nodes::OtherSide, &["n1", "n2", "n3", "n5"]),
+    ] {
+        let resolved = known.resolve(&PlannedFault::new(kind, PlannedAim::On(aim)));
+        let expected = PlannedAim::On(Nodes::Named(names(expected)));
+        assert_eq!(resolved.unwrap().aim, expected);
+    }
+    let nobody = Known {
+        answers: &BTreeMap::new(),
+        nodes: &nodes,
+        cut: None,
+    };
+    let leader = PlannedFault::new(kind, PlannedAim::On(Nodes::Leader));
+    assert!(nobody.resolve(&leader).is_err());
+    assert_eq!(
+        known.whom(&Whom::MajoritySide),
+        Ok(names(&["n1", "n2", "n5"]))
+    );
+    assert_eq!(known.whom(&Whom::MinoritySide), Ok(names(&["n3", "n4"])));
 }

@@ -4,6 +4,7 @@
 //! Everything shown comes from events. Text that came from hosts is freed of control
 //! characters first, so that no host can drive the terminal.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::event::{Event, Record, Show};
 use crate::history::operation::Nanos;
+use crate::schedule::FaultId;
 
 /// How often the status below the lines is drawn anew.
 const TICK: Duration = Duration::from_millis(200);
@@ -70,6 +72,20 @@ fn line(record: &Record) -> Option<String> {
             )
         ),
         Event::FaultFailed { fault, error } => format!("  fault {}: failed: {error}", fault.0),
+        Event::AwaitBegan {
+            description,
+            within,
+            ..
+        } => format!("  waiting up to {} s for {description}", within.as_secs()),
+        Event::AwaitEnded { proof, .. } => format!(
+            "  {}",
+            proof_text(
+                proof.proven,
+                "it came",
+                "it DID NOT COME, the schedule ends here",
+                &proof.evidence
+            )
+        ),
         Event::Drained { proof } => format!(
             "  drain {}",
             proof_text(
@@ -185,7 +201,7 @@ struct Live {
     load: ProgressBar,
     fault: ProgressBar,
     counts: Counts,
-    in_force: Option<(Instant, String)>,
+    in_force: BTreeMap<FaultId, (Instant, String)>,
 }
 
 impl Live {
@@ -208,16 +224,19 @@ impl Live {
             load,
             fault,
             counts: Counts::default(),
-            in_force: None,
+            in_force: BTreeMap::new(),
         }
     }
 
     fn show_fault(&self) {
-        self.fault.set_message(match &self.in_force {
-            Some((since, what)) => {
-                format!("in force for {} s: {what}", since.elapsed().as_secs())
-            }
-            None => String::new(),
+        let all: Vec<String> = self
+            .in_force
+            .values()
+            .map(|(since, what)| format!("{what} ({} s)", since.elapsed().as_secs()))
+            .collect();
+        self.fault.set_message(match all.as_slice() {
+            [] => String::new(),
+            all => format!("in force: {}", all.join(", ")),
         });
     }
 }
@@ -234,11 +253,17 @@ impl Show for Live {
                 self.load.set_message("");
             }
             Event::FaultAsked {
-                kind, description, ..
+                fault,
+                kind,
+                description,
+                ..
             } => {
-                self.in_force = Some((Instant::now(), printable(&format!("{kind} {description}"))));
+                let what = printable(&format!("{kind} {description}"));
+                self.in_force.insert(*fault, (Instant::now(), what));
             }
-            Event::FaultHealed { .. } | Event::FaultFailed { .. } => self.in_force = None,
+            Event::FaultHealed { fault, .. } | Event::FaultFailed { fault, .. } => {
+                self.in_force.remove(fault);
+            }
             Event::Progress { .. } => {
                 if let Some(counts) = self.counts.after(record) {
                     self.load.set_message(counts.text());
@@ -249,6 +274,8 @@ impl Show for Live {
             | Event::Note { .. }
             | Event::FaultInjected { .. }
             | Event::FaultProven { .. }
+            | Event::AwaitBegan { .. }
+            | Event::AwaitEnded { .. }
             | Event::ClusterView { .. }
             | Event::Drained { .. }
             | Event::Interrupted { .. } => {}
@@ -270,7 +297,6 @@ mod tests {
     use super::*;
     use crate::event::{Proof, Stage};
     use crate::inventory::NodeName;
-    use crate::schedule::FaultId;
 
     fn check(event: Event, expected: Option<&str>) {
         let record = Record {

@@ -1,42 +1,111 @@
-//! From a scenario and a seed to the exact timed list of fault steps.
+//! From a scenario and a seed to the exact tree of fault steps.
 //!
-//! Pure: the same scenario, node names and seed give the same list on any machine. What
-//! can only be known at injection (who leads the queue) stays symbolic in [`PlannedAim`].
-//! Faults are numbered, and random choices drawn, in the order of injection.
+//! Pure: the same scenario, node names and seed give the same plan on any machine. What can only
+//! be known while it runs (who leads the queue, when a condition comes) stays symbolic.
+//! Random choices are drawn, and faults and conditions numbered, in the order of the scenario,
+//! with everything repeated or chosen written out.
 
 mod aim;
 mod draw;
+mod fit;
+mod outline;
+mod picture;
 mod planned;
+mod unroll;
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use self::draw::Draw;
+pub use self::outline::{Moment, Outline, Outlined, outline};
+pub use self::picture::{table, timeline};
 pub use self::planned::{Groups, Nodes, PlannedAim, PlannedFault, describe, words};
-use crate::diagnostic::{did_you_mean, quoted};
+use self::unroll::Unroll;
 use crate::inventory::NodeName;
-use crate::scenario::{AimSpec, NodesSpec, PartitionSpec, Scenario, Step, duration, duration_ms};
+use crate::scenario::step::{Condition, optional_ms};
+use crate::scenario::{Scenario, duration_ms};
 
-/// Numbers the faults of a run, from 1, in the order of injection.
+/// For the proof of a fault whose end is not planned; the next step comes after it.
+pub const PROOF_MAX: Duration = Duration::from_secs(30);
+
+/// The same where the fault is over when it is done: a broker may have to start first.
+pub const MOMENT_PROOF_MAX: Duration = Duration::from_secs(120);
+
+/// Numbers the faults of a run, from 1, in the order of the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FaultId(pub u32);
 
-/// One fault with the times it is due, counted from the start of the load.
+/// Numbers the conditions of a run, from 1, in the order of the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AwaitId(pub u32);
+
+/// Everything that is done to the hosts in a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Plan {
+    /// Done one after another.
+    pub steps: Vec<PlannedStep>,
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlannedStep {
+    /// Injects a fault.
+    Fault(TimedFault),
+    /// Does nothing for so long.
+    Wait(#[serde(with = "duration_ms")] Duration),
+    /// Waits until a condition holds.
+    Await(PlannedAwait),
+    /// Heals those of these faults that are in force.
+    Heal(Vec<FaultId>),
+    /// Heals every fault that waits for it.
+    HealAll,
+    /// Several lists side by side.
+    Parallel(Vec<Vec<PlannedStep>>),
+}
+
+/// One fault with its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimedFault {
     /// Its number in this run.
     pub id: FaultId,
-    /// When it is injected.
-    #[serde(with = "duration_ms")]
-    pub inject_at: Duration,
-    /// When it is healed.
-    #[serde(with = "duration_ms")]
-    pub heal_at: Duration,
+    /// Not before so long after the load began.
+    #[serde(with = "optional_ms")]
+    pub at: Option<Duration>,
     /// What it is.
     pub fault: PlannedFault,
+    /// How long it stays.
+    pub lasts: PlannedLasts,
+}
+
+/// How long a fault stays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlannedLasts {
+    /// It is over when it is done.
+    Moment,
+    /// So long.
+    For(#[serde(with = "duration_ms")] Duration),
+    /// Until a condition holds.
+    Until(PlannedAwait),
+    /// Until a later step heals it, or the end of the plan.
+    UntilHealed,
+}
+
+/// A condition that is waited for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedAwait {
+    /// Its number in this run.
+    pub id: AwaitId,
+    /// What has to hold.
+    pub condition: Condition,
+    /// How long it may take.
+    #[serde(with = "duration_ms")]
+    pub within: Duration,
 }
 
 /// Why a scenario does not fit the nodes of an inventory.
@@ -61,123 +130,71 @@ impl fmt::Display for Misfit {
 #[error("the scenario does not fit the inventory:\n{}", .0.iter().map(Misfit::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Misfits(pub Vec<Misfit>);
 
-/// The timed list of faults, in the order of injection.
+/// The plan of a scenario.
 ///
 /// Nodes are taken in the inventory's order, which is part of what decides the draws.
-pub fn plan(
-    scenario: &Scenario,
-    nodes: &[NodeName],
-    seed: u64,
-) -> Result<Vec<TimedFault>, Misfits> {
-    let mut misfits = Vec::new();
-    check_replicas(scenario, nodes, &mut misfits);
-    for (index, step) in scenario.schedule.iter().enumerate() {
-        check_step(index, step, nodes, &mut misfits);
-    }
+pub fn plan(scenario: &Scenario, nodes: &[NodeName], seed: u64) -> Result<Plan, Misfits> {
+    let misfits = fit::check(scenario, nodes);
     if !misfits.is_empty() {
         return Err(Misfits(misfits));
     }
-    let mut due: Vec<(Duration, &Step)> = scenario
-        .schedule
-        .iter()
-        .flat_map(|step| step.injections().map(move |at| (at, step)))
-        .collect();
-    due.sort_by_key(|(at, _)| *at);
-    let mut draw = Draw::new(seed);
-    Ok((1..)
-        .zip(due)
-        .map(|(id, (inject_at, step))| TimedFault {
-            id: FaultId(id),
-            inject_at,
-            heal_at: inject_at.saturating_add(step.duration),
-            fault: PlannedFault {
-                kind: step.fault.kind,
-                aim: aim::draw(&step.fault.aim, nodes, &mut draw),
-                settings: step.fault.settings.clone(),
-            },
-        })
-        .collect())
+    let unrolled = Unroll::new(nodes, seed).schedule(&scenario.schedule);
+    let steps = unrolled.map_err(|misfit| Misfits(vec![misfit]))?;
+    Ok(Plan { steps })
 }
 
-fn check_replicas(scenario: &Scenario, nodes: &[NodeName], misfits: &mut Vec<Misfit>) {
-    let Some(replicas) = scenario.queue.replicas else {
-        return;
-    };
-    if replicas as usize > nodes.len() {
-        misfits.push(Misfit {
-            path: "queue.replicas".to_owned(),
-            message: format!("{replicas} replicas do not fit on {} nodes", nodes.len()),
-            remedy: format!("ask for at most {}, or for `all`", nodes.len()),
+impl Plan {
+    /// All its faults, in their order.
+    pub fn faults(&self) -> Vec<&TimedFault> {
+        let mut faults = Vec::new();
+        each(&self.steps, &mut |step| {
+            if let PlannedStep::Fault(fault) = step {
+                faults.push(fault);
+            }
         });
+        faults
+    }
+
+    /// All its conditions, in their order, each with the fault that it ends.
+    pub fn awaits(&self) -> Vec<(&PlannedAwait, Option<FaultId>)> {
+        let mut awaits = Vec::new();
+        each(&self.steps, &mut |step| match step {
+            PlannedStep::Await(awaited) => awaits.push((awaited, None)),
+            PlannedStep::Fault(fault) => {
+                if let PlannedLasts::Until(until) = &fault.lasts {
+                    awaits.push((until, Some(fault.id)));
+                }
+            }
+            PlannedStep::Wait(_)
+            | PlannedStep::Heal(_)
+            | PlannedStep::HealAll
+            | PlannedStep::Parallel(_) => {}
+        });
+        awaits
+    }
+
+    /// How long it takes at the most, every condition with all the time that it may take; what
+    /// the hosts take to inject and to heal is not in it.
+    pub fn longest(&self) -> Duration {
+        let proofs = self.faults().into_iter().map(|fault| match fault.lasts {
+            PlannedLasts::Moment => MOMENT_PROOF_MAX,
+            PlannedLasts::UntilHealed => PROOF_MAX,
+            PlannedLasts::For(_) | PlannedLasts::Until(_) => Duration::ZERO,
+        });
+        let proofs = proofs.fold(Duration::ZERO, Duration::saturating_add);
+        outline(self).end.time.saturating_add(proofs)
     }
 }
 
-fn check_step(index: usize, step: &Step, nodes: &[NodeName], misfits: &mut Vec<Misfit>) {
-    let aim = &step.fault.aim;
-    let key = match aim {
-        AimSpec::Groups(_) => "groups",
-        AimSpec::On(_) => "on",
-    };
-    let mut misfit = |message: String, remedy: String| {
-        misfits.push(Misfit {
-            path: format!("schedule.{index}.{key}"),
-            message,
-            remedy,
-        });
-    };
-    let least = aim::nodes_min(aim);
-    if nodes.len() < least {
-        misfit(
-            format!(
-                "this {} needs at least {least} nodes, the inventory has {}",
-                step.fault.kind.name,
-                nodes.len()
-            ),
-            "add hosts to the inventory".to_owned(),
-        );
-    }
-    let named: Vec<&String> = match aim {
-        AimSpec::Groups(PartitionSpec::Groups(groups)) => groups.iter().flatten().collect(),
-        AimSpec::On(NodesSpec::Named(names)) => names.iter().collect(),
-        AimSpec::Groups(_) | AimSpec::On(_) => Vec::new(),
-    };
-    for name in named {
-        if !nodes.iter().any(|node| node.0 == *name) {
-            misfit(
-                format!("the inventory has no node {}", quoted(name)),
-                did_you_mean(name, nodes.iter().map(|node| node.0.as_str())),
-            );
+fn each<'p>(steps: &'p [PlannedStep], see: &mut impl FnMut(&'p PlannedStep)) {
+    for step in steps {
+        see(step);
+        if let PlannedStep::Parallel(branches) = step {
+            for branch in branches {
+                each(branch, see);
+            }
         }
     }
-    if let AimSpec::Groups(PartitionSpec::Groups(groups)) = aim
-        && let [only] = groups.as_slice()
-        && nodes.iter().all(|node| only.contains(&node.0))
-    {
-        misfit(
-            "one group holds every node, so nothing would be cut".to_owned(),
-            "leave out the nodes of the other side: they form a group of their own".to_owned(),
-        );
-    }
-}
-
-/// The schedule as a table for people, one line for each fault, each ending in a line feed.
-pub fn table(faults: &[TimedFault]) -> String {
-    let mut lines = format!(
-        "{:>5}  {:>9}  {:>9}  {:>9}  what\n",
-        "fault", "inject", "heal", "lasts"
-    );
-    for fault in faults {
-        lines.push_str(&format!(
-            "{:>5}  {:>9}  {:>9}  {:>9}  {} {}\n",
-            fault.id.0,
-            format!("+{}", duration::show(fault.inject_at)),
-            format!("+{}", duration::show(fault.heal_at)),
-            duration::show(fault.heal_at.saturating_sub(fault.inject_at)),
-            fault.fault.kind.name,
-            fault.fault,
-        ));
-    }
-    lines
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use jtest::event::{Event, Proof};
 use jtest::fault::ClockOffset;
 use jtest::fault::hold::{HEAL_DEADLINE, HealReport, Hold, HoldError, heal_all};
 use jtest::inventory::NodeName;
-use jtest::nemesis::{self, NemesisContext, NemesisEnd, NemesisOutcome};
-use jtest::schedule::{FaultId, Groups, PlannedFault, TimedFault};
+use jtest::nemesis::{self, NemesisContext, NemesisEnd, NemesisOutcome, Said, World};
+use jtest::schedule::{FaultId, Groups, Plan, PlannedFault, PlannedLasts, PlannedStep, TimedFault};
 use lab::{Events, Lab, eventually};
 use tokio::sync::watch;
 
@@ -23,9 +23,26 @@ fn cut(id: u32, inject_at_s: u64, heal_at_s: u64, groups: &[&[usize]]) -> TimedF
     let group = |group: &&[usize]| group.iter().map(|n| NodeName(format!("n{n}"))).collect();
     TimedFault {
         id: FaultId(id),
-        inject_at: Duration::from_secs(inject_at_s),
-        heal_at: Duration::from_secs(heal_at_s),
+        at: Some(Duration::from_secs(inject_at_s)),
         fault: PlannedFault::partition(Groups::Named(groups.iter().map(group).collect())),
+        lasts: PlannedLasts::For(Duration::from_secs(heal_at_s - inject_at_s)),
+    }
+}
+
+/// A cluster whose queue is led by n4.
+struct Led;
+
+#[async_trait::async_trait]
+impl World for Led {
+    async fn ask(&self, _: &NodeName) -> Option<Said> {
+        Some(Said {
+            leader: Some(NodeName("n4".into())),
+            ..Said::default()
+        })
+    }
+
+    fn confirms(&self) -> u64 {
+        0
     }
 }
 
@@ -53,10 +70,11 @@ async fn walk(
         queue: "jtest.queue".into(),
         heal_deadline: HEAL_DEADLINE,
         emit: events.clone(),
-        leader: Arc::new(|| Box::pin(async { Some(NodeName("n4".into())) })),
+        world: Arc::new(Led),
         cancel,
     };
-    nemesis::run(schedule, context).await
+    let steps = schedule.iter().cloned().map(PlannedStep::Fault).collect();
+    nemesis::run(&Plan { steps }, context).await
 }
 
 fn proofs(events: &Events) -> Vec<Proof> {

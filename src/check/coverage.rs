@@ -1,41 +1,90 @@
-//! Was each scheduled fault injected, did it bite, was it undone?
+//! Was each scheduled fault injected, did it bite, was it undone? Did what was waited for come?
 //!
 //! A run whose faults were not exercised says nothing about faults, so one that is not
-//! proven makes the verdict at most unknown.
+//! proven makes the verdict at most unknown; so does a condition that did not come, for what the
+//! schedule has after it was never done.
 
 use super::Verdict;
-use super::results::{Coverage, FaultCoverage, Finding};
+use super::results::{AwaitCoverage, Coverage, FaultCoverage, Finding};
 use crate::event::{Event, Record};
-use crate::schedule::{FaultId, TimedFault};
+use crate::schedule::{FaultId, Plan, PlannedAwait};
 
-/// Judges the events against the schedule.
-pub fn check(schedule: &[TimedFault], events: &[Record]) -> Finding<Coverage> {
-    let faults: Vec<FaultCoverage> = schedule
+/// So many shortfalls are told in a sentence; the data have all.
+const TOLD_MAX: usize = 8;
+
+/// Judges the events against the plan.
+pub fn check(plan: &Plan, events: &[Record]) -> Finding<Coverage> {
+    let faults: Vec<FaultCoverage> = plan
+        .faults()
         .iter()
         .map(|fault| cover(fault.id, events))
         .collect();
+    let awaits: Vec<AwaitCoverage> = plan
+        .awaits()
+        .into_iter()
+        .map(|(awaited, fault)| cover_await(awaited, fault, events))
+        .collect();
     let exercised = faults.iter().filter(|fault| is_exercised(fault)).count();
-    let (verdict, summary) = if faults.is_empty() {
-        (Verdict::Valid, "no fault was scheduled".to_owned())
-    } else if exercised == faults.len() {
-        let summary = format!("{exercised} of {exercised} faults proven and undone");
-        (Verdict::Valid, summary)
+    let came = awaits.iter().filter(|awaited| awaited.came).count();
+    let (verdict, summary) = if exercised < faults.len() || came < awaits.len() {
+        (Verdict::Unknown, shortfalls(&faults, &awaits))
     } else {
-        let open: Vec<String> = faults
-            .iter()
-            .filter(|fault| !is_exercised(fault))
-            .map(|fault| format!("fault {} {}", fault.fault.0, shortfall(fault)))
-            .collect();
-        (
-            Verdict::Unknown,
-            format!("not all faults were exercised: {}", open.join(", ")),
-        )
+        let mut summary = match faults.len() {
+            0 => "no fault was scheduled".to_owned(),
+            _ => format!("{exercised} of {exercised} faults proven and undone"),
+        };
+        if came > 0 {
+            summary.push_str(&format!(", {came} of {came} conditions came"));
+        }
+        (Verdict::Valid, summary)
     };
     Finding {
         verdict,
         summary,
-        data: Coverage { faults },
+        data: Coverage { faults, awaits },
     }
+}
+
+/// What is not as it was planned. A condition that did not come is told first, for it explains
+/// what was not done after it.
+fn shortfalls(faults: &[FaultCoverage], awaits: &[AwaitCoverage]) -> String {
+    let not_come: Vec<String> = awaits
+        .iter()
+        .filter(|awaited| awaited.ended_ns.is_some() && !awaited.came)
+        .map(|awaited| {
+            let seen = awaited.evidence.join("; ");
+            format!("{} (seen last: {seen})", awaited.description)
+        })
+        .collect();
+    let open: Vec<String> = faults
+        .iter()
+        .filter(|fault| !is_exercised(fault))
+        .map(|fault| format!("fault {} {}", fault.fault.0, shortfall(fault)))
+        .collect();
+    let mut parts = Vec::new();
+    if !not_come.is_empty() {
+        parts.push(format!("waited in vain for {}", some_of(&not_come)));
+    }
+    if !open.is_empty() {
+        parts.push(format!("not all faults were exercised: {}", some_of(&open)));
+    }
+    if parts.is_empty() {
+        parts.push("the schedule was not done to its end".to_owned());
+    }
+    parts.join("; ")
+}
+
+fn some_of(all: &[String]) -> String {
+    let mut text = all
+        .iter()
+        .take(TOLD_MAX)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if let more @ 1.. = all.len().saturating_sub(TOLD_MAX) {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
 }
 
 fn is_exercised(fault: &FaultCoverage) -> bool {
@@ -101,13 +150,40 @@ fn cover(id: FaultId, events: &[Record]) -> FaultCoverage {
     cover
 }
 
+fn cover_await(awaited: &PlannedAwait, fault: Option<FaultId>, events: &[Record]) -> AwaitCoverage {
+    let mut cover = AwaitCoverage {
+        condition: awaited.id,
+        description: awaited.condition.to_string(),
+        fault,
+        began_ns: None,
+        ended_ns: None,
+        came: false,
+        evidence: Vec::new(),
+    };
+    for record in events {
+        match &record.event {
+            Event::AwaitBegan { condition, .. } if *condition == awaited.id => {
+                cover.began_ns = Some(record.time);
+            }
+            Event::AwaitEnded { condition, proof } if *condition == awaited.id => {
+                cover.ended_ns = Some(record.time);
+                cover.came = proof.proven;
+                cover.evidence.clone_from(&proof.evidence);
+            }
+            _ => {}
+        }
+    }
+    cover
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
     use crate::event::Proof;
-    use crate::schedule::{Groups, PlannedFault};
+    use crate::scenario::step::Condition;
+    use crate::schedule::{AwaitId, Groups, PlannedFault, PlannedLasts, PlannedStep, TimedFault};
 
     fn asked() -> Event {
         Event::FaultAsked {
@@ -148,17 +224,23 @@ mod tests {
     }
 
     fn check_events(events: Vec<Event>, verdict: Verdict, summary: &str) {
-        let schedule = [TimedFault {
-            id: FaultId(1),
-            inject_at: Duration::from_secs(1),
-            heal_at: Duration::from_secs(2),
-            fault: PlannedFault::partition(Groups::Named(vec![])),
-        }];
+        let plan = Plan {
+            steps: vec![PlannedStep::Fault(TimedFault {
+                id: FaultId(1),
+                at: Some(Duration::from_secs(1)),
+                fault: PlannedFault::partition(Groups::Named(vec![])),
+                lasts: PlannedLasts::For(Duration::from_secs(1)),
+            })],
+        };
+        check_plan(&plan, events, verdict, summary);
+    }
+
+    fn check_plan(plan: &Plan, events: Vec<Event>, verdict: Verdict, summary: &str) {
         let records: Vec<Record> = events
             .into_iter()
             .map(|event| Record { time: 20, event })
             .collect();
-        let finding = check(&schedule, &records);
+        let finding = check(plan, &records);
         assert_eq!(
             (finding.verdict, finding.summary.as_str()),
             (verdict, summary)
@@ -196,6 +278,42 @@ mod tests {
 
     #[test]
     fn without_a_schedule_there_is_nothing_to_prove() {
-        assert_eq!(check(&[], &[]).verdict, Verdict::Valid);
+        assert_eq!(check(&Plan::default(), &[]).verdict, Verdict::Valid);
+    }
+
+    #[test]
+    fn what_is_waited_for_has_to_come() {
+        let plan = Plan {
+            steps: vec![PlannedStep::Await(PlannedAwait {
+                id: AwaitId(1),
+                condition: Condition::Confirms(500),
+                within: Duration::from_secs(60),
+            })],
+        };
+        let ended = |proven| Event::AwaitEnded {
+            condition: AwaitId(1),
+            proof: Proof {
+                proven,
+                evidence: vec!["12 confirms".into()],
+            },
+        };
+        check_plan(
+            &plan,
+            vec![ended(true)],
+            Verdict::Valid,
+            "no fault was scheduled, 1 of 1 conditions came",
+        );
+        check_plan(
+            &plan,
+            vec![ended(false)],
+            Verdict::Unknown,
+            "waited in vain for 500 confirms (seen last: 12 confirms)",
+        );
+        check_plan(
+            &plan,
+            vec![],
+            Verdict::Unknown,
+            "the schedule was not done to its end",
+        );
     }
 }

@@ -11,7 +11,7 @@ use crate::history::operation::{Action, Entry, Nanos, Phase};
 use crate::inventory::NodeName;
 use crate::schedule::FaultId;
 
-/// When each fault was in force, in the order of injection.
+/// When a fault was in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FaultTimes {
     /// Which.
@@ -22,18 +22,15 @@ pub struct FaultTimes {
     pub until: Option<Nanos>,
 }
 
+/// Where a moment lies: in the fault in force that came last, or after the one healed last.
 fn window(time: Nanos, faults: &[FaultTimes]) -> Window {
-    faults
-        .iter()
-        .rev()
-        .find(|fault| time >= fault.from)
-        .map_or(Window::Before, |fault| {
-            if fault.until.is_none_or(|until| time < until) {
-                Window::During(fault.fault)
-            } else {
-                Window::After(fault.fault)
-            }
-        })
+    let begun = || faults.iter().filter(|fault| time >= fault.from);
+    let in_force = begun().filter(|fault| fault.until.is_none_or(|until| time < until));
+    if let Some(fault) = in_force.max_by_key(|fault| (fault.from, fault.fault)) {
+        return Window::During(fault.fault);
+    }
+    let healed = begun().max_by_key(|fault| (fault.until, fault.fault));
+    healed.map_or(Window::Before, |fault| Window::After(fault.fault))
 }
 
 /// What is known of the missing values so far.

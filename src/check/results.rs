@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Verdict;
 use crate::history::operation::Nanos;
 use crate::inventory::NodeName;
-use crate::schedule::FaultId;
+use crate::schedule::{AwaitId, FaultId};
 
 /// Everything that was found out about a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -187,11 +187,32 @@ pub enum Window {
     After(FaultId),
 }
 
-/// Whether every fault of the schedule bit.
+/// Whether every fault of the schedule bit, and whether what it waited for came.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
     /// In the order of the schedule.
     pub faults: Vec<FaultCoverage>,
+    /// The conditions that the schedule waits for, in its order.
+    pub awaits: Vec<AwaitCoverage>,
+}
+
+/// One condition, from the schedule to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwaitCoverage {
+    /// Its number.
+    pub condition: AwaitId,
+    /// What was waited for.
+    pub description: String,
+    /// The fault that it ends, if it ends one.
+    pub fault: Option<FaultId>,
+    /// From when it was waited for.
+    pub began_ns: Option<Nanos>,
+    /// When it came, or its time was up.
+    pub ended_ns: Option<Nanos>,
+    /// Whether it came.
+    pub came: bool,
+    /// What was seen last.
+    pub evidence: Vec<String>,
 }
 
 /// One fault, from the schedule to its end.

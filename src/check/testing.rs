@@ -12,7 +12,7 @@ use crate::history::recorder::Recorder;
 use crate::inventory::NodeName;
 use crate::manifest::{FORMAT_VERSION, Manifest, ManifestNode, NodeFacts};
 use crate::scenario::testing::scenario;
-use crate::schedule::{FaultId, Groups, PlannedFault, TimedFault};
+use crate::schedule::{FaultId, Groups, Plan, PlannedFault, PlannedLasts, PlannedStep, TimedFault};
 
 const SECOND: Nanos = 1_000_000_000;
 
@@ -159,11 +159,13 @@ fn manifest() -> Manifest {
         seed: 1,
         scenario: scenario(),
         nodes: nodes.collect(),
-        schedule: vec![TimedFault {
-            id: FaultId(1),
-            inject_at: Duration::from_secs(3),
-            heal_at: Duration::from_secs(8),
-            fault: PlannedFault::partition(Groups::Named(vec![])),
-        }],
+        schedule: Plan {
+            steps: vec![PlannedStep::Fault(TimedFault {
+                id: FaultId(1),
+                at: Some(Duration::from_secs(3)),
+                fault: PlannedFault::partition(Groups::Named(vec![])),
+                lasts: PlannedLasts::For(Duration::from_secs(5)),
+            })],
+        },
     }
 }

@@ -147,12 +147,14 @@ mod tests {
             view: NodeView {
                 running: names(running),
                 partitions: names(partitions),
+                alarms: Vec::new(),
             },
             queue: Ok(QueueAnswer {
                 leader: Some(NodeName("n1".into())),
                 ready: 0,
                 unacknowledged: 0,
                 members: 3,
+                holders: names(3),
                 online,
             }),
         }

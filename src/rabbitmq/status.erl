@@ -14,6 +14,10 @@ Partitions = fun() ->
         false -> []
     end
 end,
+%% A node knows the alarms of all; here its own count.
+Alarms = fun() ->
+    lists:usort([Source || {{resource_limit, Source, Node}, _} <- rabbit_alarm:get_alarms(), Node =:= node()])
+end,
 %% Ra 3, in RabbitMQ 4.3, takes no funs any more; earlier ones take nothing else.
 Query = fun(Function) ->
     {ok, Version} = application:get_key(ra, vsn),
@@ -69,4 +73,4 @@ end,
 Try = fun(Ask) ->
     try Ask() catch Class:Reason -> #{error => iolist_to_binary(io_lib:format("~0p", [{Class, Reason}]))} end
 end,
-#{running => Try(Running), partitions => Try(Partitions), queue => Try(Queue)}
+#{running => Try(Running), partitions => Try(Partitions), alarms => Try(Alarms), queue => Try(Queue)}

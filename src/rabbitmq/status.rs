@@ -41,6 +41,8 @@ pub struct QueueAnswer {
     pub unacknowledged: u64,
     /// How many nodes hold it.
     pub members: usize,
+    /// Those of them that are of the inventory.
+    pub holders: Vec<NodeName>,
     /// How many of them are in step.
     pub online: usize,
 }
@@ -49,6 +51,8 @@ pub struct QueueAnswer {
 struct RawAnswer {
     running: serde_json::Value,
     partitions: serde_json::Value,
+    #[serde(default)]
+    alarms: serde_json::Value,
     queue: RawQueue,
 }
 
@@ -85,6 +89,14 @@ impl Broker {
         .collect()
     }
 
+    /// Asks one node; `None` where it does not answer.
+    pub async fn ask_node(&self, name: &NodeName) -> Option<NodeAnswer> {
+        let member = self.members.iter().find(|member| member.name == *name)?;
+        let question = question(&self.credentials.vhost, &self.queue);
+        let answer = ask_member(member, &question).await.ok()?;
+        Some(understand(answer, &self.by_erlang_name()))
+    }
+
     /// Every answering node's view of the cluster, and who leads the queue.
     pub async fn views(&self) -> (BTreeMap<NodeName, NodeView>, Option<NodeName>) {
         let answers = self.ask().await;
@@ -111,11 +123,6 @@ impl Broker {
                 (name, counts)
             })
             .collect()
-    }
-
-    /// The node that leads the queue, as most of the nodes that answer say.
-    pub async fn leader(&self) -> Option<NodeName> {
-        leader(&self.ask().await)
     }
 }
 
@@ -152,14 +159,12 @@ fn understand(answer: serde_json::Value, names: &BTreeMap<String, NodeName>) -> 
             view: NodeView {
                 running: nodes(&raw.running, names),
                 partitions: nodes(&raw.partitions, names),
+                alarms: texts(&raw.alarms).map(str::to_owned).collect(),
             },
             queue: queue(raw.queue, names),
         },
         Err(error) => NodeAnswer {
-            view: NodeView {
-                running: Vec::new(),
-                partitions: Vec::new(),
-            },
+            view: NodeView::default(),
             queue: Err(format!("an answer that is not understood: {error}")),
         },
     }
@@ -167,14 +172,15 @@ fn understand(answer: serde_json::Value, names: &BTreeMap<String, NodeName>) -> 
 
 /// An application that is stopped answers with an error in place of the list: it sees nobody.
 fn nodes(value: &serde_json::Value, names: &BTreeMap<String, NodeName>) -> Vec<NodeName> {
-    let mut nodes: Vec<NodeName> = value
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|name| names.get(name.as_str()?).cloned())
-        .collect();
+    let known = texts(value).filter_map(|name| names.get(name).cloned());
+    let mut nodes: Vec<NodeName> = known.collect();
     nodes.sort();
     nodes
+}
+
+fn texts(value: &serde_json::Value) -> impl Iterator<Item = &str> {
+    let items = value.as_array().into_iter().flatten();
+    items.filter_map(serde_json::Value::as_str)
 }
 
 fn queue(raw: RawQueue, names: &BTreeMap<String, NodeName>) -> Result<QueueAnswer, String> {
@@ -189,7 +195,13 @@ fn queue(raw: RawQueue, names: &BTreeMap<String, NodeName>) -> Result<QueueAnswe
         leader: raw.leader.and_then(|name| names.get(&name).cloned()),
         ready,
         unacknowledged,
-        members: raw.members.map_or(0, |members| members.len()),
+        members: raw.members.as_ref().map_or(0, Vec::len),
+        holders: {
+            let members = raw.members.iter().flatten();
+            members
+                .filter_map(|name| names.get(name).cloned())
+                .collect()
+        },
         online: raw.online.map_or(0, |online| online.len()),
     })
 }

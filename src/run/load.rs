@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
+use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::event::Event;
 use crate::history::operation::Nanos;
-use crate::nemesis::{self, NemesisContext, NemesisEnd, NemesisOutcome};
+use crate::inventory::NodeName;
+use crate::nemesis::{self, NemesisContext, NemesisEnd, NemesisOutcome, Said, World};
 use crate::rabbitmq::{Broker, PEER_PORT};
 use crate::scenario::Amount;
 use crate::workload::queue::{self, LoadContext, LoadSummary};
@@ -50,7 +52,7 @@ impl Run {
     ) -> anyhow::Result<()> {
         let (stop, stopped) = watch::channel(false);
         let zero = self.clock.now();
-        let faults = self.faults(ready, zero, &stop);
+        let faults = self.faults(ready, zero, tally.clone(), &stop);
         let clients = queue::run(self.load_context(ready, recorder, tally, stopped));
         tokio::select! {
             (faults, clients) = async { tokio::join!(faults, clients) } => self.outcome(&faults, &clients),
@@ -71,18 +73,19 @@ impl Run {
             }
             (Amount::Messages(_), None) => LOAD_MAX,
         };
-        let faults = self.plan.scenario.schedule_ends_at() + TAIL;
+        let faults = self.plan.schedule.longest().saturating_add(TAIL);
         // Looking up a leader and proving a fault delay the faults that come after it.
-        faults.max(clients) * 2 + workload.confirm_timeout + END_GRACE
+        faults.max(clients).saturating_mul(2) + workload.confirm_timeout + END_GRACE
     }
 
     async fn faults(
         &self,
         ready: &Ready,
         zero: Nanos,
+        tally: Arc<Tally>,
         stop: &watch::Sender<bool>,
     ) -> NemesisOutcome {
-        let context = self.nemesis_context(ready, zero, stop.subscribe());
+        let context = self.nemesis_context(ready, zero, tally, stop.subscribe());
         let outcome = nemesis::run(&self.plan.schedule, context).await;
         if self.plan.scenario.workload.amount == Amount::Schedule {
             let mut stopped = stop.subscribe();
@@ -99,9 +102,9 @@ impl Run {
         &self,
         ready: &'a Ready,
         load_zero: Nanos,
+        tally: Arc<Tally>,
         cancel: watch::Receiver<bool>,
     ) -> NemesisContext<'a> {
-        let broker = ready.broker.clone();
         NemesisContext {
             hold: &ready.hold,
             clock: self.clock,
@@ -111,9 +114,9 @@ impl Run {
             queue: self.plan.scenario.queue.name.clone(),
             heal_deadline: HEAL_DEADLINE,
             emit: self.stages.emit.clone(),
-            leader: Arc::new(move || {
-                let broker = broker.clone();
-                Box::pin(async move { broker.leader().await })
+            world: Arc::new(Watched {
+                broker: ready.broker.clone(),
+                tally,
             }),
             cancel,
         }
@@ -151,7 +154,8 @@ impl Run {
             bail!("{}", clients.errors.join("; "));
         }
         match &faults.end {
-            NemesisEnd::Completed => Ok(()),
+            // The history up to there can be judged; the verdict is told what is missing.
+            NemesisEnd::Completed | NemesisEnd::NotCome(_) => Ok(()),
             NemesisEnd::Cancelled => bail!("interrupted"),
             NemesisEnd::HoldLost(lost) => bail!("{lost}"),
             NemesisEnd::NotHealed(error) => bail!("a fault was not healed: {error}"),
@@ -181,5 +185,28 @@ impl Run {
             self.stages.emit.emit(Event::ClusterView { views, leader });
             sleep(VIEW_EVERY).await;
         }
+    }
+}
+
+/// The cluster and the load as the nemesis sees them.
+struct Watched {
+    broker: Broker,
+    tally: Arc<Tally>,
+}
+
+#[async_trait]
+impl World for Watched {
+    async fn ask(&self, node: &NodeName) -> Option<Said> {
+        let answer = self.broker.ask_node(node).await?;
+        let queue = answer.queue.ok();
+        Some(Said {
+            view: answer.view,
+            leader: queue.as_ref().and_then(|queue| queue.leader.clone()),
+            members: queue.map(|queue| queue.holders).unwrap_or_default(),
+        })
+    }
+
+    fn confirms(&self) -> u64 {
+        self.tally.confirms()
     }
 }

@@ -33,7 +33,7 @@ use crate::inventory::Inventory;
 use crate::remote::ConnectOptions;
 use crate::report;
 use crate::scenario::{PartitionHandling, Scenario};
-use crate::schedule::TimedFault;
+use crate::schedule::Plan;
 use crate::workload::drain::{self, DrainContext};
 use crate::workload::{Record, Tally};
 
@@ -58,7 +58,7 @@ pub struct RunPlan {
     /// The experiment.
     pub scenario: Scenario,
     /// The faults that the seed gave.
-    pub schedule: Vec<TimedFault>,
+    pub schedule: Plan,
     /// Everything random comes from it.
     pub seed: u64,
     /// Where run directories are made.

@@ -139,7 +139,7 @@ impl Run {
             .filter(|(_, facts)| facts.iptables == "missing")
             .map(|(node, _)| node.name.0.as_str())
             .collect();
-        if !lacking.is_empty() && !self.plan.schedule.is_empty() {
+        if !lacking.is_empty() && !self.plan.schedule.faults().is_empty() {
             bail!(Refusal(format!(
                 "{}: iptables is missing, which partitions need; install it there: apt-get install iptables",
                 lacking.join(" ")

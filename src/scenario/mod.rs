@@ -6,9 +6,12 @@
 mod broker;
 mod builtin;
 mod checks;
+mod conditions;
 pub mod duration;
+mod faults;
 mod overrides;
 mod parse;
+pub mod step;
 mod steps;
 #[cfg(test)]
 pub mod testing;
@@ -23,6 +26,7 @@ use crate::catalog::{KindRef, Settings};
 pub use self::broker::{BrokerVersion, Refusal, refusals, without_effect};
 pub use self::builtin::{BUILTINS, Builtin, DEFAULT, builtin, is_path};
 pub use self::parse::{Parsed, parse};
+pub use self::step::{Condition, FaultStep, Span, Step};
 
 /// One experiment, every value resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,7 +41,7 @@ pub struct Scenario {
     pub queue: Queue,
     /// What the clients do.
     pub workload: Workload,
-    /// When which fault is injected and healed.
+    /// Which faults are injected and healed when: steps, one after another.
     pub schedule: Vec<Step>,
     /// How long the cluster may take to become whole after the last heal.
     #[serde(with = "duration_ms")]
@@ -153,24 +157,6 @@ pub struct Workload {
     pub body_bytes: u32,
 }
 
-/// One entry of a schedule: a fault, injected and healed `repeat` times.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Step {
-    /// When the first injection is due, after the load began.
-    #[serde(with = "duration_ms")]
-    pub at: Duration,
-    /// What is injected.
-    pub fault: FaultSpec,
-    /// How long it stays.
-    #[serde(with = "duration_ms")]
-    pub duration: Duration,
-    /// How many times in all, from 1.
-    pub repeat: u32,
-    /// From heal to the next injection.
-    #[serde(with = "duration_ms")]
-    pub pause: Duration,
-}
-
 /// A fault as a scenario asks for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FaultSpec {
@@ -190,6 +176,13 @@ pub enum AimSpec {
     Groups(PartitionSpec),
     /// Some nodes.
     On(NodesSpec),
+}
+
+impl AimSpec {
+    /// Whether it divides the nodes.
+    pub fn is_groups(&self) -> bool {
+        matches!(self, Self::Groups(_))
+    }
 }
 
 /// How a partition divides the nodes.
@@ -272,28 +265,6 @@ impl NodesSpec {
         ("leader-side", Self::LeaderSide),
         ("other-side", Self::OtherSide),
     ];
-}
-
-impl Step {
-    /// When each of its injections is due, in order.
-    pub fn injections(&self) -> impl Iterator<Item = Duration> + use<> {
-        let (at, period) = (self.at, self.duration.saturating_add(self.pause));
-        (0..self.repeat).map(move |n| at.saturating_add(period.saturating_mul(n)))
-    }
-
-    /// When its last heal is due.
-    pub fn ends_at(&self) -> Duration {
-        let last = self.injections().last().unwrap_or(self.at);
-        last.saturating_add(self.duration)
-    }
-}
-
-impl Scenario {
-    /// When the schedule's last heal is due, after the load began; zero without faults.
-    pub fn schedule_ends_at(&self) -> Duration {
-        let ends = self.schedule.iter().map(Step::ends_at);
-        ends.max().unwrap_or(Duration::ZERO)
-    }
 }
 
 /// Durations as whole milliseconds.

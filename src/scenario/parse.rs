@@ -348,7 +348,7 @@ pub(super) fn length(
     length
 }
 
-fn within(
+pub(super) fn within(
     what: &str,
     value: &Value,
     length: Duration,

@@ -3,8 +3,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{
-    AimSpec, Amount, BUILTINS, BrokerVersion, DEFAULT, PartitionSpec, Scenario, Source, builtin,
-    is_path, parse, refusals, testing,
+    AimSpec, Amount, BUILTINS, BrokerVersion, DEFAULT, FaultStep, PartitionSpec, Scenario, Source,
+    Step, builtin, is_path, parse, refusals, testing,
 };
 use crate::inventory::NodeName;
 use crate::schedule::plan;
@@ -31,6 +31,13 @@ fn told(text: &str, overrides: &[(&str, &str)]) -> String {
     }
 }
 
+fn fault(step: &Step) -> &FaultStep {
+    match step {
+        Step::Fault(fault) => fault,
+        other => panic!("no fault: {other:?}"),
+    }
+}
+
 const SMALL: &str = "name: small\nworkload: {amount: 1m}\n";
 
 #[test]
@@ -41,7 +48,7 @@ fn built_in_scenarios_are_sound() {
         assert!(warnings.is_empty(), "{warnings}");
         assert_eq!(scenario.name, known.name);
         assert!((20..=120).contains(&scenario.description.chars().count()));
-        assert!(plan(&scenario, &nodes, 1).is_ok_and(|faults| !faults.is_empty()));
+        assert!(plan(&scenario, &nodes, 1).is_ok_and(|plan| !plan.faults().is_empty()));
         let bookworm = BrokerVersion::parse("3.10.8").unwrap();
         assert_eq!(refusals(&scenario, bookworm), []);
         assert!(!is_path(known.name));
@@ -96,21 +103,34 @@ fn simonovic_is_as_he_published_it() {
       },
       "schedule": [
         {
-          "at": 10000,
           "fault": {
-            "kind": "partition",
-            "aim": {
-              "groups": "minority"
+            "at": 10000,
+            "name": null,
+            "fault": {
+              "kind": "partition",
+              "aim": {
+                "groups": "minority"
+              },
+              "settings": {
+                "direction": {
+                  "word": "both"
+                }
+              }
             },
-            "settings": {
-              "direction": {
-                "word": "both"
+            "lasts": {
+              "for": {
+                "min": 60000,
+                "max": 60000
+              }
+            },
+            "repeat": 5,
+            "gap": {
+              "pause": {
+                "min": 60000,
+                "max": 60000
               }
             }
-          },
-          "duration": 60000,
-          "repeat": 5,
-          "pause": 60000
+          }
         }
       ],
       "recovery_timeout": 180000,
@@ -143,7 +163,7 @@ fn the_example_in_the_documentation_is_sound() {
     let page = include_str!("../../docs/scenarios.md");
     let yaml = page.split("```yaml\n").nth(1).unwrap();
     let yaml = yaml.split("```").next().unwrap();
-    assert_eq!(read(yaml).schedule[0].repeat, 2);
+    assert_eq!(fault(&read(yaml).schedule[0]).repeat, 2);
 }
 
 #[test]
@@ -157,7 +177,7 @@ fn as_resolved_it_can_be_read_back() {
         Source::Debs("packages/here".into())
     );
     assert_eq!(
-        scenarios[1].schedule[0].fault.aim,
+        fault(&scenarios[1].schedule[0]).fault.aim,
         AimSpec::Groups(PartitionSpec::Groups(vec![
             vec!["n1".to_owned(), "n2".to_owned()],
             vec!["n3".to_owned()]
@@ -222,161 +242,154 @@ schedule:
   - 30s
 recovery_timeout: 3m
 ";
-    insta::assert_snapshot!(told(text, &[]), @r#"
-        error: `two words` cannot be the name of a directory under `runs/`
-         --> s.yaml:1:7
-          |
-        1 | name: two words
-          |       ^
-          = help: use letters, digits, `-`, `_` and `.`, and begin with a letter or digit
+    insta::assert_snapshot!(told(text, &[]), @r"
+    error: `two words` cannot be the name of a directory under `runs/`
+     --> s.yaml:1:7
+      |
+    1 | name: two words
+      |       ^
+      = help: use letters, digits, `-`, `_` and `.`, and begin with a letter or digit
 
-        error: unknown key `descripton`
-         --> s.yaml:2:1
-          |
-        2 | descripton: misspelt
-          | ^
-          = help: did you mean `description`?
+    error: unknown key `descripton`
+     --> s.yaml:2:1
+      |
+    2 | descripton: misspelt
+      | ^
+      = help: did you mean `description`?
 
-        error: `source` cannot be `atp`
-         --> s.yaml:4:11
-          |
-        4 |   source: atp
-          |           ^
-          = help: did you mean `apt`?
+    error: `source` cannot be `atp`
+     --> s.yaml:4:11
+      |
+    4 |   source: atp
+      |           ^
+      = help: did you mean `apt`?
 
-        error: `partition_handling` cannot be `pause-minority`
-         --> s.yaml:5:23
-          |
-        5 |   partition_handling: pause-minority
-          |                       ^
-          = help: did you mean `pause_minority`?
+    error: `partition_handling` cannot be `pause-minority`
+     --> s.yaml:5:23
+      |
+    5 |   partition_handling: pause-minority
+      |                       ^
+      = help: did you mean `pause_minority`?
 
-        error: `net_ticktime` is no whole number of seconds: 8s500ms
-         --> s.yaml:6:17
-          |
-        6 |   net_ticktime: 8500ms
-          |                 ^
-          = help: the broker takes whole seconds only, such as `8s`
+    error: `net_ticktime` is no whole number of seconds: 8s500ms
+     --> s.yaml:6:17
+      |
+    6 |   net_ticktime: 8500ms
+      |                 ^
+      = help: the broker takes whole seconds only, such as `8s`
 
-        error: `systemd_restart` must be `true` or `false`, not `maybe`
-         --> s.yaml:7:20
-          |
-        7 |   systemd_restart: maybe
-          |                    ^
-          = help: write `true` or `false`
+    error: `systemd_restart` must be `true` or `false`, not `maybe`
+     --> s.yaml:7:20
+      |
+    7 |   systemd_restart: maybe
+      |                    ^
+      = help: write `true` or `false`
 
-        error: `amq.mine` cannot be the name of a queue
-         --> s.yaml:8:15
-          |
-        8 | queue: {name: amq.mine, type: qorum, replicas: 0}
-          |               ^
-          = help: names that begin with `amq.` are the broker's own, and control characters hide
+    error: `amq.mine` cannot be the name of a queue
+     --> s.yaml:8:15
+      |
+    8 | queue: {name: amq.mine, type: qorum, replicas: 0}
+      |               ^
+      = help: names that begin with `amq.` are the broker's own, and control characters hide
 
-        error: `type` cannot be `qorum`
-         --> s.yaml:8:31
-          |
-        8 | queue: {name: amq.mine, type: qorum, replicas: 0}
-          |                               ^
-          = help: did you mean `quorum`?
+    error: `type` cannot be `qorum`
+     --> s.yaml:8:31
+      |
+    8 | queue: {name: amq.mine, type: qorum, replicas: 0}
+      |                               ^
+      = help: did you mean `quorum`?
 
-        error: `replicas` (unless it is `all`) must be a whole number from 1 to 99, not `0`
-         --> s.yaml:8:48
-          |
-        8 | queue: {name: amq.mine, type: qorum, replicas: 0}
-          |                                                ^
-          = help: write a number from 1 to 99, without quotes or unit
+    error: `replicas` (unless it is `all`) must be a whole number from 1 to 99, not `0`
+     --> s.yaml:8:48
+      |
+    8 | queue: {name: amq.mine, type: qorum, replicas: 0}
+      |                                                ^
+      = help: write a number from 1 to 99, without quotes or unit
 
-        error: `amount` cannot be `5000`
-          --> s.yaml:10:11
-           |
-        10 |   amount: 5000
-           |           ^
-           = help: write `schedule` (as long as the faults take), a duration such as `3m`, or a number for each producer such as `5000 messages` (at most 1000000000)
+    error: `amount` cannot be `5000`
+      --> s.yaml:10:11
+       |
+    10 |   amount: 5000
+       |           ^
+       = help: write `schedule` (as long as the faults take), a duration such as `3m`, or a number for each producer such as `5000 messages` (at most 1000000000)
 
-        error: `rate` is out of range: 0 messages per second
-          --> s.yaml:11:9
-           |
-        11 |   rate: 0
-           |         ^
-           = help: write a number above 0, up to 1000000, or `closed-loop` for as fast as confirms come
+    error: `rate` is out of range: 0 messages per second
+      --> s.yaml:11:9
+       |
+    11 |   rate: 0
+       |         ^
+       = help: write a number above 0, up to 1000000, or `closed-loop` for as fast as confirms come
 
-        error: `window` must be a whole number from 1 to 65535, not `70000`
-          --> s.yaml:12:11
-           |
-        12 |   window: 70000
-           |           ^
-           = help: write a number from 1 to 65535, without quotes or unit
+    error: `window` must be a whole number from 1 to 65535, not `70000`
+      --> s.yaml:12:11
+       |
+    12 |   window: 70000
+       |           ^
+       = help: write a number from 1 to 65535, without quotes or unit
 
-        error: `confirm_timeout` must be a duration, not `10`
-          --> s.yaml:13:20
-           |
-        13 |   confirm_timeout: 10
-           |                    ^
-           = help: add the unit: `10s` or `10ms`
+    error: `confirm_timeout` must be a duration, not `10`
+      --> s.yaml:13:20
+       |
+    13 |   confirm_timeout: 10
+       |                    ^
+       = help: add the unit: `10s` or `10ms`
 
-        error: `reconnect_pause` must be a duration, not `2 seconds`
-          --> s.yaml:14:20
-           |
-        14 |   reconnect_pause: 2 seconds
-           |                    ^
-           = help: write whole numbers with units: `250ms`, `10s`, `1m30s`, `2h`
+    error: `reconnect_pause` must be a duration, not `2 seconds`
+      --> s.yaml:14:20
+       |
+    14 |   reconnect_pause: 2 seconds
+       |                    ^
+       = help: write whole numbers with units: `250ms`, `10s`, `1m30s`, `2h`
 
-        error: `pause` is missing
-          --> s.yaml:16:5
-           |
-        16 |   - at: 10s
-           |     ^
-           = help: add `pause: 1m`
+    error: `pause` is missing
+      --> s.yaml:16:5
+       |
+    16 |   - at: 10s
+       |     ^
+       = help: add `pause: 1m`
 
-        error: `fault` cannot be `partitoin`
-          --> s.yaml:17:12
-           |
-        17 |     fault: partitoin
-           |            ^
-           = help: did you mean `partition`?
+    error: `fault` cannot be `partitoin`
+      --> s.yaml:17:12
+       |
+    17 |     fault: partitoin
+       |            ^
+       = help: did you mean `partition`?
 
-        error: `groups` (unless it lists nodes, as `[[n1, n2], [n3]]`) cannot be `minorty`
-          --> s.yaml:18:13
-           |
-        18 |     groups: minorty
-           |             ^
-           = help: did you mean `minority`?
+    error: `groups` (unless it lists nodes, as `[[n1, n2], [n3]]`) cannot be `minorty`
+      --> s.yaml:18:13
+       |
+    18 |     groups: minorty
+       |             ^
+       = help: did you mean `minority`?
 
-        error: `at` is missing
-          --> s.yaml:21:5
-           |
-        21 |   - fault: partition
-           |     ^
-           = help: add `at: 10s`
+    error: a group without nodes
+      --> s.yaml:22:24
+       |
+    22 |     groups: [[n1, n2], [], [n2]]
+       |                        ^
+       = help: name at least one node in it, or leave the group out
 
-        error: a group without nodes
-          --> s.yaml:22:24
-           |
-        22 |     groups: [[n1, n2], [], [n2]]
-           |                        ^
-           = help: name at least one node in it, or leave the group out
+    error: the node `n2` is here twice
+      --> s.yaml:22:29
+       |
+    22 |     groups: [[n1, n2], [], [n2]]
+       |                             ^
+       = help: name each node once: it can be on one side only
 
-        error: the node `n2` is here twice
-          --> s.yaml:22:29
-           |
-        22 |     groups: [[n1, n2], [], [n2]]
-           |                             ^
-           = help: name each node once: it can be on one side only
+    error: `duration` is out of range: 25h
+      --> s.yaml:23:15
+       |
+    23 |     duration: 1d1h
+       |               ^
+       = help: write 100ms to 24h
 
-        error: `duration` is out of range: 25h
-          --> s.yaml:23:15
-           |
-        23 |     duration: 1d1h
-           |               ^
-           = help: write 100ms to 24h
-
-        error: an entry of the schedule must be a mapping (`key: value`, indented), not a plain value
-          --> s.yaml:24:5
-           |
-        24 |   - 30s
-           |     ^
-           = help: write a mapping (`key: value`, indented) here, or remove the key
-        "#);
+    error: a step of the schedule must be a mapping (`key: value`, indented), not a plain value
+      --> s.yaml:24:5
+       |
+    24 |   - 30s
+       |     ^
+       = help: write a mapping (`key: value`, indented) here, or remove the key
+    ");
 }
 
 #[test]
@@ -391,52 +404,59 @@ schedule:
   - {at: 10s, fault: partition, groups: halves, duration: 40s, repeat: 3, pause: 1m}
   - {at: 50s, fault: partition, groups: one, duration: 20s}
 ";
-    insta::assert_snapshot!(told(text, &[]), @r#"
-        warning: 4 replicas survive no more than 3 do
-         --> s.yaml:3:33
-          |
-        3 | queue: {type: quorum, replicas: 4}
-          |                                 ^
-          = help: choose an odd number
+    insta::assert_snapshot!(told(text, &[]), @r"
+    warning: 4 replicas survive no more than 3 do
+     --> s.yaml:3:33
+      |
+    3 | queue: {type: quorum, replicas: 4}
+      |                                 ^
+      = help: choose an odd number
 
-        warning: the load ends after 1m40s, before the last fault is injected after 3m30s
-         --> s.yaml:4:20
-          |
-        4 | workload: {amount: 1000 messages, rate: 10}
-          |                    ^
-          = help: let it last longer, or write `amount: schedule`
+    warning: the load ends after 1m40s, before the last fault is injected after 7m
+     --> s.yaml:4:20
+      |
+    4 | workload: {amount: 1000 messages, rate: 10}
+      |                    ^
+      = help: let it last longer, or write `amount: schedule`
 
-        error: a partition is to begin after 2m while that of `schedule.1` lasts until 2m30s
-         --> s.yaml:6:10
-          |
-        6 |   - {at: 2m, fault: partition, groups: one, duration: 1m}
-          |          ^
-          = help: one partition at a time: begin at 2m30s or later
+    error: a step is due after 10s that cannot begin before 3m, when the steps before it are over
+     --> s.yaml:7:10
+      |
+    7 |   - {at: 10s, fault: partition, groups: halves, duration: 40s, repeat: 3, pause: 1m}
+      |          ^
+      = help: begin at 3m or later, or let both go on at once: `parallel: [[...], [...]]`
 
-        warning: a cut of 20s may never be noticed by the brokers: with a net_ticktime of 30s that takes up to 37s500ms
-         --> s.yaml:8:56
-          |
-        8 |   - {at: 50s, fault: partition, groups: one, duration: 20s}
-          |                                                        ^
-          = help: let the cut last longer or lower `cluster.net_ticktime`, unless that is what is to be tested
-        "#);
+    error: a step is due after 50s that cannot begin before 7m, when the steps before it are over
+     --> s.yaml:8:10
+      |
+    8 |   - {at: 50s, fault: partition, groups: one, duration: 20s}
+      |          ^
+      = help: begin at 7m or later, or let both go on at once: `parallel: [[...], [...]]`
+
+    warning: a cut of 20s may never be noticed by the brokers: with a net_ticktime of 30s that takes up to 37s500ms
+     --> s.yaml:8:56
+      |
+    8 |   - {at: 50s, fault: partition, groups: one, duration: 20s}
+      |                                                        ^
+      = help: let the cut last longer or lower `cluster.net_ticktime`, unless that is what is to be tested
+    ");
     insta::assert_snapshot!(
         told("name: idle\nqueue: {type: classic, replicas: 2}\n", &[]),
-        @r#"
-        error: the load is to last as long as the schedule, which has no fault
-         --> s.yaml:1:1
-          |
-        1 | name: idle
-          | ^
-          = help: give a duration (`amount: 1m`), or a fault in `schedule`
+        @r"
+    error: the load is to last as long as the schedule, which has no step
+     --> s.yaml:1:1
+      |
+    1 | name: idle
+      | ^
+      = help: give a duration (`amount: 1m`), or a fault in `schedule`
 
-        error: a classic queue has one replica only
-         --> s.yaml:2:34
-          |
-        2 | queue: {type: classic, replicas: 2}
-          |                                  ^
-          = help: remove `replicas`, or choose `type: quorum`
-        "#
+    error: a classic queue has one replica only
+     --> s.yaml:2:34
+      |
+    2 | queue: {type: classic, replicas: 2}
+      |                                  ^
+      = help: remove `replicas`, or choose `type: quorum`
+    "
     );
 }
 
@@ -523,7 +543,10 @@ fn overrides_replace_what_the_file_says() {
     assert_eq!(scenario.cluster.source, Source::Debs("packages".into()));
     assert_eq!(scenario.cluster.version.as_deref(), Some("3.10"));
     assert_eq!(scenario.queue.replicas, Some(3));
-    assert_eq!(scenario.schedule[0].duration, Duration::from_secs(25));
+    assert_eq!(
+        fault(&scenario.schedule[0]).lasts.least(),
+        Duration::from_secs(25)
+    );
     assert_eq!(scenario.schedule.len(), 4);
     let (scenario, _) = builtin("partitions")
         .unwrap()

@@ -88,6 +88,11 @@ impl Tally {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How many publishes were confirmed so far.
+    pub fn confirms(&self) -> u64 {
+        self.ok.load(Ordering::Relaxed)
+    }
+
     /// Counts a received message.
     fn received(&self) {
         self.received.fetch_add(1, Ordering::Relaxed);

@@ -31,12 +31,19 @@ impl<'v> Fields<'v> {
 
     /// The value of a key; `key` counts as known from now on. Nothing (`key:`) counts as absent.
     pub fn take(&mut self, key: &'static str) -> Option<&'v Value> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         self.entries
             .iter()
             .find(|entry| entry.key == key)
             .map(|entry| &entry.value)
             .filter(|value| !value.is_null())
+    }
+
+    /// These keys count as known, whether or not anybody takes them.
+    pub fn know(&mut self, keys: &[&'static str]) {
+        self.known.extend(keys);
     }
 
     /// Like [`Self::take`], but an absent key is an error; `example` is what one could write.
