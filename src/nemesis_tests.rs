@@ -157,7 +157,12 @@ impl Net {
         schedule: &[PlannedStep],
         cancel: signal::Receiver<bool>,
     ) -> NemesisOutcome {
-        let context = NemesisContext {
+        let steps = schedule.to_vec();
+        run(&Plan { steps }, self.context(hold, cancel)).await
+    }
+
+    fn context<'a>(&self, hold: &'a Hold, cancel: signal::Receiver<bool>) -> NemesisContext<'a> {
+        NemesisContext {
             hold,
             clock: RunClock::start(),
             load_zero: 0,
@@ -168,9 +173,7 @@ impl Net {
             emit: self.events.clone(),
             world: self.world.clone(),
             cancel,
-        };
-        let steps = schedule.to_vec();
-        run(&Plan { steps }, context).await
+        }
     }
 
     fn events(&self) -> Vec<String> {
@@ -422,22 +425,56 @@ async fn lists_side_by_side_are_walked_at_once_and_end_together() {
     assert_eq!(outcome.not_exercised, [FaultId(1), FaultId(2)]);
 }
 
+/// A fault that is what it is told to be.
+struct Easy;
+
+#[async_trait]
+impl Fault for Easy {
+    fn asked(&self) -> fault::Asked {
+        fault::Asked {
+            kind: "easy",
+            description: String::new(),
+            groups: Vec::new(),
+        }
+    }
+
+    async fn prepare(&mut self) {}
+
+    async fn inject(&mut self) -> Result<fault::Injected, FaultError> {
+        Err(FaultError::Refused("it is in force".into()))
+    }
+
+    async fn prove(&mut self, _: Instant) -> Proof {
+        self.heal().await.unwrap()
+    }
+
+    async fn heal(&mut self) -> Result<Proof, FaultError> {
+        Ok(Proof {
+            proven: true,
+            evidence: vec![],
+        })
+    }
+}
+
 #[tokio::test]
-async fn what_is_healed_by_its_number_leaves_the_others() {
+async fn what_is_healed_by_its_number_leaves_the_others_and_all_means_the_last_first() {
     let net = Net::new();
     let hold = net.hold([1, 2, 3].map(|n| net.fake(n))).await;
-    let schedule = [
-        alone(PlannedLasts::UntilHealed, 1, None),
-        alone(PlannedLasts::UntilHealed, 2, None),
-        PlannedStep::Heal(vec![FaultId(1)]),
-    ];
-    net.walk(&hold, &schedule).await;
-    let healed: Vec<String> = net
-        .events()
-        .into_iter()
-        .filter(|event| event.contains("healed"))
-        .collect();
-    assert_eq!(healed, ["1 healed: true", "2 healed: true"]);
+    let (_cancel, cancelled) = signal::channel(false);
+    let walk = Walk::new(net.context(&hold, cancelled));
+    for id in 1..=4 {
+        lock(&walk.open).push(Open {
+            id: FaultId(id),
+            fault: Box::new(Easy),
+            is_proven: id != 3,
+        });
+    }
+    let steps = [PlannedStep::Heal(vec![FaultId(2)]), PlannedStep::HealAll];
+    assert_eq!(walk.list(&steps).await, Ok(()));
+    let healed = [2, 4, 3, 1].map(|id| format!("{id} healed: true"));
+    assert_eq!(net.events(), healed);
+    let exercised: Vec<u32> = lock(&walk.exercised).iter().map(|id| id.0).collect();
+    assert_eq!(exercised, [1, 2, 4]);
 }
 
 #[tokio::test]

@@ -55,12 +55,12 @@ fn another_version_is_refused_with_the_remedy() {
     let directory = Run::default().write();
     let path = directory.path().join(MANIFEST_FILE);
     let text = fs::read_to_string(&path).expect("run.json");
-    let newer = text.replacen("\"format_version\": 1", "\"format_version\": 9", 1);
+    let newer = text.replacen("\"format_version\": 2", "\"format_version\": 9", 1);
     fs::write(&path, newer).expect("run.json");
     let error = judge(directory.path()).expect_err("a refusal").to_string();
     assert!(
         error.ends_with(
-            "run.json has format version 9, this jtest reads 1; use the jtest that made the run"
+            "run.json has format version 9, this jtest reads 2; use the jtest that made the run"
         ),
         "{error}"
     );

@@ -9,6 +9,7 @@ mod doctor;
 mod heal;
 pub mod input;
 mod netns;
+mod plan;
 mod run;
 mod scenario;
 mod scenarios;
@@ -55,6 +56,8 @@ enum Verb {
     Heal(heal::HealArgs),
     /// Judge what a run left once more, without a network
     Check(check::CheckArgs),
+    /// Show what a scenario would do with a seed, without touching a host
+    Plan(plan::PlanArgs),
     /// List the built-in scenarios, or print one
     Scenarios(scenarios::ScenariosArgs),
 }
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Verb::Teardown(arguments) => arguments.run(),
         Verb::Heal(arguments) => arguments.run(),
         Verb::Check(arguments) => arguments.run(),
+        Verb::Plan(arguments) => arguments.run(),
         Verb::Scenarios(arguments) => arguments.run(),
     };
     match ended {

@@ -48,6 +48,7 @@ impl Known<'_> {
         match whom {
             Whom::Named(named) => Ok(self.ordered(|node| named.contains(node))),
             Whom::All => Ok(self.nodes.to_vec()),
+            Whom::Nobody => Ok(Vec::new()),
             Whom::Leader => Ok(vec![self.leader()?]),
             Whom::LeaderSide => self.leader_side(true),
             Whom::OtherSide => self.leader_side(false),

@@ -112,7 +112,9 @@ impl Walk<'_> {
     async fn whom(&self, whoms: &[&Whom]) -> Result<Vec<Vec<NodeName>>, String> {
         let asks = whoms.iter().any(|whom| match whom {
             Whom::Leader | Whom::LeaderSide | Whom::OtherSide => true,
-            Whom::Named(_) | Whom::All | Whom::MajoritySide | Whom::MinoritySide => false,
+            Whom::Named(_) | Whom::All | Whom::Nobody | Whom::MajoritySide | Whom::MinoritySide => {
+                false
+            }
         });
         let answers = if asks {
             ask(self.world(), &self.nodes).await

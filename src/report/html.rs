@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::terminal::{loss, seconds, verdict_text, word};
+use super::terminal::{await_line, loss, seconds, verdict_text, word};
 use crate::check::results::Results;
 use crate::manifest::Manifest;
 
@@ -17,6 +17,7 @@ struct Page<'a> {
     lost: String,
     losses: Vec<String>,
     faults: Vec<FaultRow>,
+    awaits: Vec<(String, String)>,
 }
 
 struct FaultRow {
@@ -43,6 +44,7 @@ pub fn text(manifest: &Manifest, results: &Results) -> askama::Result<String> {
             .map_or_else(|| "not known".to_owned(), |lost| lost.to_string()),
         losses: queue.losses.iter().map(loss).collect(),
         faults: faults(results),
+        awaits: awaits(results),
     }
     .render()
 }
@@ -69,5 +71,12 @@ fn faults(results: &Results) -> Vec<FaultRow> {
             .cloned()
             .collect(),
     });
+    rows.collect()
+}
+
+/// What was waited for, and what was seen last.
+fn awaits(results: &Results) -> Vec<(String, String)> {
+    let awaits = results.coverage.data.awaits.iter();
+    let rows = awaits.map(|awaited| (await_line(awaited), awaited.evidence.join("; ")));
     rows.collect()
 }

@@ -1,11 +1,11 @@
-//! `junit.xml`: a case for each checker and each fault, as CI systems read it.
+//! `junit.xml`: a case for each checker, each fault and each condition, as CI systems read it.
 //!
 //! Unknown is an error rather than a failure: nothing is proven broken, and nothing passed.
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::check::Verdict;
-use crate::check::results::{FaultCoverage, Results};
+use crate::check::results::{AwaitCoverage, FaultCoverage, Results};
 
 /// The file.
 pub fn text(results: &Results) -> Result<String, quick_junit::SerializeError> {
@@ -28,6 +28,9 @@ pub fn text(results: &Results) -> Result<String, quick_junit::SerializeError> {
     for fault in &results.coverage.data.faults {
         suite.add_test_case(fault_case(fault));
     }
+    for awaited in &results.coverage.data.awaits {
+        suite.add_test_case(await_case(awaited));
+    }
     let mut report = Report::new("jtest");
     report.add_test_suite(suite);
     report.to_string()
@@ -42,6 +45,15 @@ fn case(name: &str, verdict: Verdict, summary: &str) -> TestCase {
     let mut case = TestCase::new(name, status);
     case.status.set_message(summary);
     case
+}
+
+fn await_case(awaited: &AwaitCoverage) -> TestCase {
+    let verdict = match awaited.came {
+        true => Verdict::Valid,
+        false => Verdict::Unknown,
+    };
+    let name = format!("await-{} {}", awaited.condition.0, awaited.description);
+    case(&name, verdict, &awaited.evidence.join("; "))
 }
 
 fn fault_case(fault: &FaultCoverage) -> TestCase {

@@ -4,7 +4,8 @@ use std::fmt::{self, Write};
 
 use crate::check::Verdict;
 use crate::check::results::{
-    FaultCoverage, LogLine, LogPattern, LossGroup, LostValue, Results, TotalQueue, Window,
+    AwaitCoverage, FaultCoverage, LogLine, LogPattern, LossGroup, LostValue, Results, TotalQueue,
+    Window,
 };
 use crate::diagnostic::visible;
 use crate::history::operation::Nanos;
@@ -34,6 +35,7 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     producers(out, queue)?;
     totals(out, queue)?;
     faults(out, &results.coverage.data.faults)?;
+    awaits(out, &results.coverage.data.awaits)?;
     losses(out, queue)?;
     if queue.lost.is_some_and(|lost| lost > 0) {
         logs(out, &results.logs.lines)?;
@@ -182,6 +184,35 @@ fn faults(out: &mut String, faults: &[FaultCoverage]) -> fmt::Result {
         }
     }
     writeln!(out)
+}
+
+fn awaits(out: &mut String, awaits: &[AwaitCoverage]) -> fmt::Result {
+    for awaited in awaits {
+        wrapped(out, &await_line(awaited))?;
+        if !awaited.came {
+            for line in &awaited.evidence {
+                wrapped(out, &format!("seen last: {line}"))?;
+            }
+        }
+    }
+    if awaits.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)
+}
+
+/// What became of a condition, in words.
+pub fn await_line(awaited: &AwaitCoverage) -> String {
+    let outcome = match (awaited.began_ns, awaited.ended_ns, awaited.came) {
+        (Some(began), Some(ended), true) => format!("came after {}", seconds(ended - began)),
+        (Some(began), Some(ended), false) => format!("NOT within {}", seconds(ended - began)),
+        (Some(_), None, _) => "the run ended before".to_owned(),
+        (None, _, _) => "never waited for".to_owned(),
+    };
+    format!(
+        "Await {}: {}: {outcome}",
+        awaited.condition.0, awaited.description
+    )
 }
 
 fn losses(out: &mut String, queue: &TotalQueue) -> fmt::Result {

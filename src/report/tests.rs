@@ -2,7 +2,9 @@ use quick_junit::Report;
 
 use super::*;
 use crate::check::judge::judge;
+use crate::check::results::AwaitCoverage;
 use crate::check::testing::Run;
+use crate::schedule::AwaitId;
 
 fn terminal_text(run: &Run<'_>) -> String {
     terminal::text(&judge(run.write().path()).expect("results"))
@@ -74,4 +76,43 @@ fn junit_is_read_as_it_was_meant() {
         (4, 0, 2),
         "{text}"
     );
+}
+
+#[test]
+fn what_was_waited_for_is_told_everywhere() {
+    let mut results = judge(Run::default().write().path()).expect("results");
+    let awaited = |began_ns, ended_ns, came| AwaitCoverage {
+        condition: AwaitId(1),
+        description: "all to see exactly all running".into(),
+        fault: None,
+        began_ns,
+        ended_ns,
+        came,
+        evidence: vec!["n1 sees <n1>".into()],
+    };
+    let second = 1_000_000_000;
+    results.coverage.data.awaits = vec![
+        awaited(Some(second), Some(3 * second), true),
+        awaited(Some(second), Some(61 * second), false),
+        awaited(Some(second), None, false),
+        awaited(None, None, false),
+    ];
+    let shown = terminal::text(&results);
+    let lines: Vec<&str> = shown.lines().map(str::trim).collect();
+    for line in [
+        "Await 1: all to see exactly all running: came after 2.0 s",
+        "Await 1: all to see exactly all running: NOT within 60.0 s",
+        "seen last: n1 sees <n1>",
+        "Await 1: all to see exactly all running: the run ended before",
+        "Await 1: all to see exactly all running: never waited for",
+    ] {
+        assert!(lines.contains(&line), "{line} is not in:\n{shown}");
+    }
+    let text = junit::text(&results).expect("junit.xml");
+    let report = Report::deserialize_from_str(&text).expect("JUnit");
+    assert_eq!((report.tests, report.errors), (8, 3), "{text}");
+    let directory = Run::default().write();
+    write(directory.path(), &results).expect("the report");
+    let page = std::fs::read_to_string(directory.path().join("report.html")).expect("a page");
+    assert!(page.contains("NOT within 60.0 s <small>(n1 sees &#60;n1&#62;)"));
 }

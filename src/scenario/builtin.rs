@@ -41,6 +41,20 @@ pub const BUILTINS: &[Builtin] = builtins![
     "mirrored-autoheal",
     "mirrored-pause-minority",
     "simonovic-2016",
+    "jepsen-2014",
+    "pato-2015",
+    "pato-on-three",
+    "same-majority",
+    "random-majority",
+    "random-groups",
+    "vanlightly-2018-kill",
+    "vanlightly-2018-kill-and-reset",
+    "vanlightly-2018-partition",
+    "vanlightly-2018-flaky",
+    "second-cut-during-recovery",
+    "flap-5ms",
+    "leader-hunt",
+    "everything",
 ];
 
 /// The one of this name.

@@ -50,12 +50,30 @@ pub(super) fn condition(value: &Value, to: &mut Collector<'_>) -> Option<Conditi
 
 fn running(fields: &mut Fields<'_>, to: &mut Collector<'_>) -> Option<Condition> {
     let by = fields.take("by").map(|by| whom("`by`", by, to));
-    let nodes = whom("`running`", fields.take("running")?, to);
+    let value = fields.take("running")?;
+    if is_none(value) {
+        if by.is_none() {
+            to.error(
+                value.place,
+                "`running: none` does not say who sees it",
+                "add `by: [n1]`: a paused node sees nobody running",
+            );
+        }
+        return Some(Condition::Running {
+            nodes: Whom::Nobody,
+            by: by??,
+        });
+    }
+    let nodes = whom("`running`", value, to);
     let by = by.unwrap_or_else(|| nodes.clone());
     Some(Condition::Running {
         nodes: nodes?,
         by: by?,
     })
+}
+
+fn is_none(value: &Value) -> bool {
+    matches!(&value.kind, Kind::Scalar { text, .. } if text == "none")
 }
 
 fn leader(fields: &mut Fields<'_>, to: &mut Collector<'_>) -> Option<Condition> {

@@ -286,3 +286,6 @@ pub mod duration_ms {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod language_tests;

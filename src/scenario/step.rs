@@ -167,6 +167,8 @@ pub enum Whom {
     Named(Vec<NodeName>),
     /// Every node.
     All,
+    /// No node: what a paused node sees.
+    Nobody,
     /// The leader of the queue.
     Leader,
     /// The leader's side of the partition in force.
@@ -311,6 +313,7 @@ impl Condition {
             match whom {
                 Whom::Named(names) => named.extend(names),
                 Whom::All
+                | Whom::Nobody
                 | Whom::Leader
                 | Whom::LeaderSide
                 | Whom::OtherSide
@@ -337,6 +340,10 @@ impl fmt::Display for Span {
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Running {
+                nodes: Whom::Nobody,
+                by,
+            } => write!(f, "{by} to see nobody running"),
             Self::Running { nodes, by } => write!(f, "{by} to see exactly {nodes} running"),
             Self::Leader(Leader::Any) => f.write_str("the queue to have a leader"),
             Self::Leader(Leader::New) => f.write_str("the queue to have a new leader"),
@@ -358,6 +365,7 @@ impl fmt::Display for Whom {
                 f.write_str(&names.join(" "))
             }
             Self::All => f.write_str("all"),
+            Self::Nobody => f.write_str("nobody"),
             Self::Leader => f.write_str("the leader"),
             Self::LeaderSide => f.write_str("the leader's side"),
             Self::OtherSide => f.write_str("the other side"),

@@ -44,11 +44,16 @@ const SMALL: &str = "name: small\nworkload: {amount: 1m}\n";
 fn built_in_scenarios_are_sound() {
     let nodes: Vec<NodeName> = (1..=5).map(|n| NodeName(format!("n{n}"))).collect();
     for known in BUILTINS {
+        let nodes = match known.name.starts_with("pato") {
+            true => &nodes[..3],
+            false => &nodes[..],
+        };
         let (scenario, warnings) = known.parse(&[]).unwrap_or_else(|told| panic!("{told}"));
         assert!(warnings.is_empty(), "{warnings}");
         assert_eq!(scenario.name, known.name);
         assert!((20..=120).contains(&scenario.description.chars().count()));
-        assert!(plan(&scenario, &nodes, 1).is_ok_and(|plan| !plan.faults().is_empty()));
+        let planned = plan(&scenario, nodes, 1).unwrap_or_else(|told| panic!("{told}"));
+        assert!(!planned.faults().is_empty());
         let bookworm = BrokerVersion::parse("3.10.8").unwrap();
         assert_eq!(refusals(&scenario, bookworm), []);
         assert!(!is_path(known.name));

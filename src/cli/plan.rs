@@ -1,0 +1,126 @@
+//! `jtest plan`: what a scenario would do with a seed, without touching a host.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::input::{self, UsageError};
+use super::{Outcome, scenario};
+use crate::inventory::NodeName;
+use crate::schedule::{self, Plan};
+
+/// Nodes of a plan that names no inventory: n1, n2 and so on.
+const NODES_MAX: i64 = 99;
+
+/// Show what a scenario would do.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    scenario: scenario::ScenarioArgs,
+    /// Everything random comes from it; a random one is chosen, and printed
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// The hosts, in Ansible's YAML form; only their names are looked at
+    #[arg(long, short, value_name = "FILE", conflicts_with = "nodes")]
+    inventory: Option<PathBuf>,
+    /// How many nodes there are, named n1, n2 and so on, where no inventory is given
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=NODES_MAX))]
+    nodes: u8,
+    /// Print the plan as `run.json` would have it
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Planned<'p> {
+    scenario: &'p str,
+    seed: u64,
+    nodes: &'p [NodeName],
+    schedule: &'p Plan,
+}
+
+impl PlanArgs {
+    /// Runs the verb.
+    pub fn run(self) -> anyhow::Result<Outcome> {
+        let scenario = self.scenario.read()?;
+        let nodes = self.node_names()?;
+        let seed = self.seed.unwrap_or_else(rand::random);
+        let plan = schedule::plan(&scenario, &nodes, seed)
+            .map_err(|misfits| UsageError(misfits.to_string()))?;
+        let text = if self.json {
+            let planned = Planned {
+                scenario: &scenario.name,
+                seed,
+                nodes: &nodes,
+                schedule: &plan,
+            };
+            serde_json::to_string_pretty(&planned)? + "\n"
+        } else {
+            shown(&scenario.name, seed, &nodes, &plan)
+        };
+        super::print(&text)?;
+        Ok(Outcome::Done)
+    }
+
+    fn node_names(&self) -> Result<Vec<NodeName>, UsageError> {
+        let Some(path) = &self.inventory else {
+            return Ok((1..=self.nodes)
+                .map(|n| NodeName(format!("n{n}")))
+                .collect());
+        };
+        let (inventory, warnings) = input::read_inventory(path)?;
+        if !warnings.is_empty() {
+            eprintln!("{warnings}\n");
+        }
+        let nodes = inventory.nodes.into_iter();
+        Ok(nodes.map(|node| node.name).collect())
+    }
+}
+
+fn shown(scenario: &str, seed: u64, nodes: &[NodeName], plan: &Plan) -> String {
+    let mut text = format!(
+        "{scenario} with seed {seed} on {}\n",
+        schedule::words(nodes)
+    );
+    if plan.steps.is_empty() {
+        text.push_str("\nThere are no faults in it.\n");
+        return text;
+    }
+    text.push_str(&format!(
+        "\n{}\n{}",
+        schedule::table(plan),
+        schedule::timeline(plan)
+    ));
+    if !plan.awaits().is_empty() {
+        text.push_str("\n< at the latest: a condition counts with all the time that it may take\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{DEFAULT, builtin};
+
+    #[test]
+    fn the_default_scenario_is_shown() {
+        let (scenario, _) = builtin(DEFAULT).unwrap().parse(&[]).unwrap();
+        let nodes: Vec<_> = (1..=5).map(|n| NodeName(format!("n{n}"))).collect();
+        let plan = schedule::plan(&scenario, &nodes, 7).unwrap();
+        insta::assert_snapshot!(shown(&scenario.name, 7, &nodes, &plan), @r"
+        partitions with seed 7 on n1 n2 n3 n4 n5
+
+                       from      until     lasts  what
+        fault 1         10s        40s       30s  partition n1 n4 | n2 n3 n5
+        fault 2       1m10s      1m40s       30s  partition leader and the first 1 of n5
+                                                    n3 n1 n4 n2 | the others
+        fault 3       2m10s      2m40s       30s  partition n1 n3 | n2 n4 n5
+
+                                  0s                  1m                  2m
+        1 partition                  ##########
+        2 partition                                      ##########
+        3 partition                                                          ##########
+        ");
+    }
+}
