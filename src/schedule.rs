@@ -18,13 +18,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::draw::Draw;
 pub use self::outline::{Moment, Outline, Outlined, outline};
 pub use self::picture::{table, timeline};
 pub use self::planned::{Groups, Nodes, PlannedAim, PlannedFault, describe, words};
 use self::unroll::Unroll;
 use crate::inventory::NodeName;
 use crate::scenario::step::{Condition, optional_ms};
-use crate::scenario::{Scenario, duration_ms};
+use crate::scenario::{FaultSpec, Scenario, duration_ms};
 
 /// For the proof of a fault whose end is not planned; the next step comes after it.
 pub const PROOF_MAX: Duration = Duration::from_secs(30);
@@ -129,6 +130,23 @@ impl fmt::Display for Misfit {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the scenario does not fit the inventory:\n{}", .0.iter().map(Misfit::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Misfits(pub Vec<Misfit>);
+
+/// One fault by itself, everything random drawn from the seed.
+pub fn plan_fault(
+    spec: &FaultSpec,
+    nodes: &[NodeName],
+    seed: u64,
+) -> Result<PlannedFault, Misfits> {
+    let misfits = fit::check_fault(spec, nodes);
+    if !misfits.is_empty() {
+        return Err(Misfits(misfits));
+    }
+    Ok(PlannedFault {
+        kind: spec.kind,
+        aim: aim::draw(&spec.aim, nodes, &mut Draw::new(seed)),
+        settings: spec.settings.clone(),
+    })
+}
 
 /// The plan of a scenario.
 ///

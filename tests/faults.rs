@@ -88,7 +88,7 @@ fn proofs(events: &Events) -> Vec<Proof> {
 const FIREWALL: &str = "for t in iptables-nft ip6tables-nft iptables-legacy ip6tables-legacy; do \
     $t-save 2>/dev/null | sed -e '/^#/d' -e 's/ \\[[0-9:]*\\]$//'; done";
 
-const LEFTOVERS: &str = "ls -d /run/jtest /var/lib/jtest /run/systemd/system/jtest* 2>/dev/null || true; systemctl list-units --all --plain --no-legend 'jtest*'";
+const LEFTOVERS: &str = "ls -d /run/jtest /var/lib/jtest-faults /run/systemd/system/jtest* 2>/dev/null || true; systemctl list-units --all --plain --no-legend 'jtest*'";
 const HALVES: &[&[usize]] = &[&[1, 2], &[3, 4, 5]];
 const LEASE: Duration = Duration::from_secs(60);
 const LEASE_SHORT: Duration = Duration::from_secs(16);

@@ -38,6 +38,19 @@ host_disk_up() {
     -o "lowerdir=$rootfs,upperdir=$dir/upper,workdir=$dir/work" "$dir/root" ||
     die "cannot mount an overlay in $dir; if $lab_state_root is itself on an overlay, mount a real file system there"
   host_identify "$n" "$dir/root"
+  host_data_up "$n"
+}
+
+# The broker's data gets a file system of its own: what fills or stalls it harms nobody else.
+host_data_up() {
+  local dir
+  dir=$(host_dir "$1")
+  truncate --size=768M "$dir/data.img"
+  mkfs.ext4 -q -F -L "jtest-n$1" "$dir/data.img"
+  mkdir -p "$dir/root/var/lib/rabbitmq"
+  mount -o loop "$dir/data.img" "$dir/root/var/lib/rabbitmq" ||
+    die "cannot mount a loop image in $dir; the lab needs loop devices (modprobe loop)"
+  rmdir "$dir/root/var/lib/rabbitmq/lost+found"
 }
 
 host_disk_mounted() { mountpoint -q "$(host_dir "$1")/root"; }
@@ -62,6 +75,7 @@ HOSTS
 host_disk_down() {
   local dir
   dir=$(host_dir "$1")
+  if mountpoint -q "$dir/root/var/lib/rabbitmq"; then umount "$dir/root/var/lib/rabbitmq"; fi
   if host_disk_mounted "$1"; then umount "$dir/root"; fi
   rm -rf --one-file-system "$dir"
   if [ -d "$(host_nspawn_folder "$1")" ]; then rmdir "$(host_nspawn_folder "$1")"; fi

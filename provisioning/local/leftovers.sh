@@ -4,6 +4,7 @@
 leftovers() {
   leftover_processes
   sed -n "s|^[^ ]* [^ ]* [^ ]* [^ ]* \($state/[^ ]*\) .*|mount \1|p" /proc/self/mountinfo
+  losetup --noheadings --output NAME,BACK-FILE | grep -F " $state/" | sed 's/^/loop device /' || true
   find /run/netns -maxdepth 1 -regextype posix-extended -regex ".*/$control(-n[0-9]+)?" -printf 'namespace %f\n' 2>/dev/null || true
   find /run/systemd/nspawn -maxdepth 2 -regextype posix-extended -regex ".*/$control-n[0-9]+" -printf 'folder %p\n' 2>/dev/null || true
   ip -o link show | awk -F': ' -v link="$uplink" 'index($2, link "@") == 1 || $2 == link { print "link " $2 }'

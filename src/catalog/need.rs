@@ -13,7 +13,7 @@ pub enum Need {
     Recent,
     /// Its match of several ports at once.
     Multiport,
-    /// Queueing disciplines.
+    /// Queueing by classes, with filters.
     Tc,
     /// A service manager.
     Systemd,
@@ -69,7 +69,9 @@ impl Need {
             Self::Statistic | Self::Recent | Self::Multiport => {
                 "a kernel with this netfilter module (Debian's own has it)"
             }
-            Self::Tc => "apt-get install iproute2",
+            Self::Tc => {
+                "apt-get install iproute2, and a kernel with sch_htb and cls_u32 (Debian's own has them)"
+            }
             Self::Systemd => "a host that is run by systemd",
             Self::Perl => "apt-get install perl-base",
             Self::Faketime => "apt-get install libfaketime",

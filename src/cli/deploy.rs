@@ -38,7 +38,7 @@ pub struct TeardownArgs {
 }
 
 /// Notes go straight to the terminal: there is no run whose events they would be.
-struct Notes;
+pub(super) struct Notes;
 
 impl Emit for Notes {
     fn emit(&self, event: Event) {

@@ -209,7 +209,7 @@ mod tests {
                 vec![shortfall(Severity::Limits)],
             ),
         ];
-        insta::assert_snapshot!(render(&checkups), @r#"
+        insta::assert_snapshot!(render(&checkups), @r"
                    n1         n2       n3       rabbit-five…
         reachable  yes        yes      yes      yes
         login      yes        yes      yes      yes
@@ -223,6 +223,7 @@ mod tests {
         tc         yes        yes      yes      yes
         netem      yes        yes      yes      yes
         perl       yes        yes      yes      yes
+        faults     yes        yes      yes      yes
         disk free  yes        yes      yes      yes
         memory     yes        yes      yes      yes
         clock      yes        yes      yes      yes
@@ -245,7 +246,7 @@ mod tests {
                slowly
 
         2 of 4 hosts are ready
-        "#);
+        ");
     }
 
     #[test]

@@ -6,6 +6,8 @@
 mod check;
 mod deploy;
 mod doctor;
+mod fault;
+mod faults;
 mod heal;
 pub mod input;
 mod netns;
@@ -54,6 +56,10 @@ enum Verb {
     Teardown(deploy::TeardownArgs),
     /// Undo every fault on the hosts, from any state
     Heal(heal::HealArgs),
+    /// Do one fault by hand, or undo it
+    Fault(fault::FaultArgs),
+    /// List the faults there are
+    Faults(faults::FaultsArgs),
     /// Judge what a run left once more, without a network
     Check(check::CheckArgs),
     /// Show what a scenario would do with a seed, without touching a host
@@ -96,6 +102,8 @@ pub fn main() -> ExitCode {
         Verb::Deploy(arguments) => arguments.run(),
         Verb::Teardown(arguments) => arguments.run(),
         Verb::Heal(arguments) => arguments.run(),
+        Verb::Fault(arguments) => arguments.run(),
+        Verb::Faults(arguments) => arguments.run(),
         Verb::Check(arguments) => arguments.run(),
         Verb::Plan(arguments) => arguments.run(),
         Verb::Scenarios(arguments) => arguments.run(),

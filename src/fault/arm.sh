@@ -25,6 +25,7 @@ if [ -n "$arm_undo" ]; then
   jtest_arm "$arm_key" "$arm_about" "$arm_undo"
 else
   jtest_fault=$jtest_dir/moment-$arm_key
+  rm -rf "$jtest_fault"
   mkdir "$jtest_fault"
   jtest_log "fault $arm_key: $arm_about"
 fi

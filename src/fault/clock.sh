@@ -37,14 +37,22 @@ clock_put() {
   mv "$clock_file.new" "$clock_file"
 }
 
-# $1: milliseconds
-clock_seconds() {
-  awk -v ms="$1" 'BEGIN { printf "%+.3f", ms / 1000 }'
+# The clock so many milliseconds off, at its true speed. $1: milliseconds
+clock_off_by() {
+  awk -v ms="$1" 'BEGIN { printf "%+.3f x1", ms / 1000 }'
+}
+
+# The clock so many times as fast from now on: the library counts from the start of the process. $1: the factor
+clock_at_speed() {
+  clock_start=$(sed 's/^.*) //' "/proc/$clock_pid/stat" | cut -d ' ' -f 20)
+  read -r clock_up clock_rest </proc/uptime
+  awk -v up="$clock_up" -v start="$clock_start" -v factor="$1" \
+    'BEGIN { printf "%+.3f x%s", (up - start / 100) * (1 - factor), factor }'
 }
 
 inject() {
   inject_library=$(clock_library)
-  if [ ! -e "$clock_file" ]; then clock_put '+0'; fi
+  if [ ! -e "$clock_file" ]; then clock_put '+0 x1'; fi
   if ! clock_is_followed; then
     mkdir -p "${clock_unit%/*}"
     cat >"$clock_unit" <<UNIT
@@ -59,18 +67,21 @@ UNIT
     systemctl restart rabbitmq-server.service
   fi
   case $1 in
-    bump) clock_put "$(clock_seconds "$2")" ;;
-    drift) clock_put "+0 x$2" ;;
+    bump) clock_put "$(clock_off_by "$2")" ;;
+    drift)
+      clock_is_followed
+      clock_put "$(clock_at_speed "$2")"
+      ;;
     strobe)
       systemd-run --quiet --collect --unit="jtest-strobe-$4" -- sh -c '
         while true; do
-          for offset in "$1" +0; do
+          for offset in "$1" "+0 x1"; do
             printf "%s\n" "$offset" >"$3.strobe"
             chmod 644 "$3.strobe"
             mv "$3.strobe" "$3"
             sleep "$2"
           done
-        done' strobe "$(clock_seconds "$2")" "$(awk -v ms="$3" 'BEGIN { printf "%.3f", ms / 1000 }')" "$clock_file"
+        done' strobe "$(clock_off_by "$2")" "$(awk -v ms="$3" 'BEGIN { printf "%.3f", ms / 1000 }')" "$clock_file"
       ;;
   esac
 }
@@ -78,7 +89,7 @@ UNIT
 # The broker keeps the library, and with it true time, until it is started again.
 undo() {
   systemctl stop "jtest-strobe-$4.service" 2>/dev/null || true
-  if [ -e "$clock_file" ]; then clock_put '+0'; fi
+  if [ -e "$clock_file" ]; then clock_put '+0 x1'; fi
   if [ -e "$clock_unit" ]; then
     rm -f "$clock_unit"
     rmdir "${clock_unit%/*}" 2>/dev/null || true

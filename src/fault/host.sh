@@ -53,7 +53,7 @@ jtest_renew() {
 }
 
 # What is under a fault stays known over a reboot: of each fault its undo, armed before it is injected.
-jtest_faults=/var/lib/jtest/faults
+jtest_faults=/var/lib/jtest-faults
 
 # Where the fault $1 keeps what it notes down: with its undo, or as long as the hold where there is none.
 jtest_fault_is() {
@@ -84,7 +84,7 @@ jtest_undo_fault() {
     jtest_fault=$jtest_faults/$1 sh "$jtest_faults/$1/undo" 9<&- >&2 || return 1
   fi
   rm -rf "${jtest_faults:?}/$1"
-  rmdir "$jtest_faults" "${jtest_faults%/*}" 2>/dev/null || true
+  rmdir "$jtest_faults" 2>/dev/null || true
   jtest_log "undone $1: $jtest_about"
   echo "found=$jtest_about"
 }

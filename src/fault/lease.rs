@@ -121,7 +121,7 @@ pub(super) async fn lift_all(
             evidence.push(format!("{node}: the hold was lost, and with it our faults"));
         } else if report.firewall_as_before == Some(false) {
             evidence.push(format!(
-                "{node}: our rules are gone, but the firewall is not as before: {}",
+                "{node}: undone, but the firewall is not as before: {}",
                 report.firewall_differences.join("; ")
             ));
         } else if report.firewall_as_before == Some(true) {
@@ -132,10 +132,7 @@ pub(super) async fn lift_all(
         return Err(FaultError::Hosts(errors));
     }
     if !clean.is_empty() {
-        let text = format!(
-            "{}: our rules are gone, firewall as before",
-            clean.join(" ")
-        );
+        let text = format!("{}: undone, firewall as before", clean.join(" "));
         evidence.insert(0, text);
     }
     Ok(evidence)

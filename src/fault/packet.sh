@@ -16,7 +16,7 @@ packet_loss_rules() {
 
 # Bytes that our limit has let through; nothing where there is none.
 packet_sent() {
-  tc -s qdisc show dev "$1" | awk '/^qdisc tbf f4: / { ours = 1; next } ours && /Sent/ { print $2; exit }'
+  tc -s class show dev "$1" 2>/dev/null | awk '/^class htb f0:4 / { ours = 1; next } ours && /Sent/ { print $2; exit }'
 }
 
 packet_first_peer() {
@@ -83,9 +83,9 @@ inject() {
             return 1
             ;;
         esac
-        # Three bands as everywhere, and a fourth, where nobody goes but who is sent there.
-        tc qdisc add dev "$inject_device" root handle f0: prio bands 4
-        tc qdisc add dev "$inject_device" parent f0:4 handle f4: tbf rate "$2bit" burst 16kb latency 400ms
+        # What no filter sends into our class passes as it did.
+        tc qdisc add dev "$inject_device" root handle f0: htb default 0
+        tc class add dev "$inject_device" parent f0: classid f0:4 htb rate "$2bit" burst 16kb cburst 16kb
         for inject_address in $4; do
           case $inject_address in
             *:*) tc filter add dev "$inject_device" parent f0: protocol ipv6 prio 2 u32 match ip6 dst "$inject_address/128" flowid f0:4 ;;
@@ -102,7 +102,7 @@ undo() {
     loss) firewall_forget "$3" "$jtest_dir/firewall" ;;
     rate)
       for undo_device in $(packet_device "$4"); do
-        if tc qdisc show dev "$undo_device" root | grep -q '^qdisc prio f0: '; then tc qdisc del dev "$undo_device" root; fi
+        if tc qdisc show dev "$undo_device" root | grep -q '^qdisc htb f0: '; then tc qdisc del dev "$undo_device" root; fi
       done
       ;;
   esac

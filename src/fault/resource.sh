@@ -13,6 +13,17 @@ resource_pid() {
   systemctl show --property MainPID --value "$1" | sed 's/^0$//'
 }
 
+# How many files a process may open: the soft limit, which its own user may lower and raise again.
+resource_files() {
+  sed -n 's/^Max open files  *\([0-9a-z]*\) .*$/\1/p' "/proc/$1/limits"
+}
+
+# $1: the process, $2: how many
+resource_set_files() {
+  setpriv --reuid "$(stat -c %u "/proc/$1")" --regid "$(stat -c %g "/proc/$1")" --clear-groups \
+    prlimit --pid "$1" --nofile="$2:"
+}
+
 look() {
   case $1 in
     memory-alarm) echo "alarm=$(resource_alarm memory)" ;;
@@ -31,7 +42,7 @@ look() {
     descriptors)
       look_pid=$(resource_pid rabbitmq-server.service)
       if [ -z "$look_pid" ]; then return; fi
-      echo "limit=$(prlimit --pid "$look_pid" --nofile --output SOFT --noheadings | tr -d ' ')"
+      echo "limit=$(resource_files "$look_pid")"
       ;;
   esac
 }
@@ -68,9 +79,9 @@ inject() {
         echo 'no broker runs here' >&2
         return 1
       fi
-      echo "$inject_pid $(prlimit --pid "$inject_pid" --nofile --output SOFT --noheadings | tr -d ' ')" >"$jtest_fault/before"
-      # The next number that would be given out; what is open stays open.
-      prlimit --pid "$inject_pid" --nofile="$(find "/proc/$inject_pid/fd" -mindepth 1 | wc -l):"
+      echo "$inject_pid $(resource_files "$inject_pid")" >"$jtest_fault/before"
+      # What is open stays open.
+      resource_set_files "$inject_pid" "$(find "/proc/$inject_pid/fd" -mindepth 1 | wc -l)"
       ;;
   esac
 }
@@ -87,7 +98,7 @@ undo() {
     disk-alarm) rabbit_runs || return 0; rabbit_eval "rabbit_disk_monitor:set_disk_free_limit($undo_before), \"set\"" >/dev/null ;;
     descriptors)
       if [ "$(resource_pid rabbitmq-server.service)" = "${undo_before% *}" ]; then
-        prlimit --pid "${undo_before% *}" --nofile="${undo_before#* }:"
+        resource_set_files "${undo_before% *}" "${undo_before#* }"
       fi
       ;;
   esac

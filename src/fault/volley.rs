@@ -127,7 +127,7 @@ impl Fired {
             times.push(stamp / 1000 - if is_real { offset.offset_us } else { 0 });
         }
         let (first, last) = (times.iter().min()?, times.iter().max()?);
-        Some(last.abs_diff(*first))
+        (times.len() > 1).then(|| last.abs_diff(*first))
     }
 }
 

@@ -23,7 +23,8 @@ impl Abilities {
         Ok(Self::parse(&host.run(&script).await?.text()))
     }
 
-    fn parse(text: &str) -> Self {
+    /// Reads what [`Self::of`] asked for.
+    pub(super) fn parse(text: &str) -> Self {
         let named = |need: &Need| text.lines().any(|line| line == need.name());
         Self(Need::ALL.into_iter().filter(named).collect())
     }

@@ -8,6 +8,9 @@ abilities_try() {
 abilities_rule() {
   unshare --net -- iptables -A OUTPUT -p tcp "$@" -j DROP
 }
+abilities_limit() {
+  unshare --net -- sh -c 'tc qdisc add dev lo root handle f0: htb && tc filter add dev lo parent f0: protocol ip u32 match ip dst 10.0.0.1/32 flowid f0:4'
+}
 abilities_faketime() {
   ls /usr/lib/*/faketime/libfaketimeMT.so.1
 }
@@ -18,7 +21,7 @@ abilities_try iptables command -v iptables-restore
 abilities_try xt_statistic abilities_rule -m statistic --mode random --probability 0.5
 abilities_try xt_recent abilities_rule -m recent --name jtest --rcheck
 abilities_try xt_multiport abilities_rule -m multiport --ports 1,2
-abilities_try tc command -v tc
+abilities_try tc abilities_limit
 abilities_try systemd test -d /run/systemd/system
 abilities_try perl command -v perl
 abilities_try libfaketime abilities_faketime

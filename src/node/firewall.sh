@@ -98,7 +98,9 @@ firewall_forget() {
     if printf '%s\n' "$firewall_saved" | grep '^-A JTEST-.* -j DROP$' | grep -q -v -e "--comment \"\{0,1\}jtest-$1[\" ]"; then
       {
         echo '*filter'
-        printf '%s\n' "$firewall_saved" | sed -n "/^-A JTEST-.*--comment \"\{0,1\}jtest-$1[\" ]/s/^-A/-D/p"
+        # By their numbers, the last first: not every match is found again by what it is printed as.
+        printf '%s\n' "$firewall_saved" | awk -v mark="--comment \"?jtest-$1[\" ]" \
+          '/^-A JTEST-/ { number[$2]++; if ($0 ~ mark) print "-D", $2, number[$2] }' | sort -k 3 -n -r
         echo COMMIT
       } | "$tool-restore" -w 5 --noflush
     else

@@ -43,7 +43,10 @@ if [ -s "$state/packages.installed" ]; then
   echo "packages: $(wc -l <"$state/packages.installed")"
 fi
 if grep -qsx rabbitmq-server "$state/packages.installed"; then
-  rm -rf /etc/rabbitmq /var/lib/rabbitmq /var/log/rabbitmq
+  rm -rf /etc/rabbitmq /var/log/rabbitmq
+  # It may be a file system of its own, whose mount point stays.
+  find /var/lib/rabbitmq -mindepth 1 -delete 2>/dev/null || true
+  if [ -d /var/lib/rabbitmq ] && ! rmdir /var/lib/rabbitmq 2>/dev/null; then chown root:root /var/lib/rabbitmq; fi
   if [ -e "$state/user.none" ]; then
     userdel rabbitmq 2>/dev/null || true
     groupdel rabbitmq 2>/dev/null || true

@@ -14,16 +14,16 @@ const STREAM: u128 = 0x0a02_bdbf_7bb3_c0a7_ac28_fa16_a64a_bf96;
 
 /// A source of random choices.
 #[derive(Debug)]
-pub(super) struct Draw(Pcg64);
+pub struct Draw(Pcg64);
 
 impl Draw {
     /// Everything drawn follows from the seed.
-    pub(super) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self(Pcg64::new(u128::from(seed), STREAM))
     }
 
     /// A number below `bound`, each equally likely; 0 for a bound of 0.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         // 2^64 mod bound: so many low halves would favour some results, and are drawn again.
         let unfair = bound.wrapping_neg().checked_rem(bound).unwrap_or(0);
         loop {
@@ -36,7 +36,7 @@ impl Draw {
     }
 
     /// The items in a random order, each order equally likely.
-    pub(super) fn shuffled<T: Clone>(&mut self, items: &[T]) -> Vec<T> {
+    pub fn shuffled<T: Clone>(&mut self, items: &[T]) -> Vec<T> {
         let mut items = items.to_vec();
         for last in (1..items.len()).rev() {
             let chosen = self.below(last as u64 + 1) as usize;

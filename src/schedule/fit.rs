@@ -26,6 +26,13 @@ pub(super) fn check(scenario: &Scenario, nodes: &[NodeName]) -> Vec<Misfit> {
     misfits
 }
 
+/// The same for one fault by itself.
+pub(super) fn check_fault(spec: &FaultSpec, nodes: &[NodeName]) -> Vec<Misfit> {
+    let mut misfits = Vec::new();
+    fault("fault", spec, nodes, &mut misfits);
+    misfits
+}
+
 fn replicas(scenario: &Scenario, nodes: &[NodeName], misfits: &mut Vec<Misfit>) {
     let Some(replicas) = scenario.queue.replicas else {
         return;

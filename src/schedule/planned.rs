@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Kind, KindRef, PARTITION, Settings};
+use crate::catalog::{Kind, KindRef, Need, PARTITION, Settings};
 use crate::inventory::NodeName;
 
 /// A fault with everything random decided.
@@ -83,6 +83,28 @@ impl PlannedFault {
     /// A partition as it is where nothing is set.
     pub fn partition(groups: Groups) -> Self {
         Self::new(&PARTITION, PlannedAim::Groups(groups))
+    }
+
+    /// What a host must have for it: of each inner list at least one.
+    pub fn needs(&self) -> Vec<&'static [Need]> {
+        let mut needs = self.kind.needs.to_vec();
+        for (name, need) in [("ports", &[Need::Multiport]), ("flap", &[Need::Recent])] {
+            if self.settings.contains_key(name) {
+                needs.push(need);
+            }
+        }
+        needs
+    }
+
+    /// Whether it may be done to this node, as far as is known before the injection.
+    pub fn may_touch(&self, node: &NodeName) -> bool {
+        match &self.aim {
+            PlannedAim::On(Nodes::Named(nodes)) => nodes.contains(node),
+            PlannedAim::Groups(_)
+            | PlannedAim::On(
+                Nodes::Leader | Nodes::Followers | Nodes::LeaderSide | Nodes::OtherSide,
+            ) => true,
+        }
     }
 
     /// Whether the leader of the queue has to be looked up at injection.

@@ -69,12 +69,18 @@ impl Lab {
 
     /// A jtest command with this lab's inventory, not yet started.
     pub fn jtest(&self, verb: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_jtest"));
-        command.arg(verb).arg("--inventory").arg(self.inventory());
+        let mut command = self.jtest_at(&[verb], arguments);
         if verb == "run" {
             command.arg("--runs").arg(self.runs());
         }
-        command.args(arguments);
+        command
+    }
+
+    /// The same for a verb of several words; the first of the arguments may be one, too.
+    pub fn jtest_at(&self, verb: &[&str], arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jtest"));
+        command.args(verb).args(arguments);
+        command.arg("--inventory").arg(self.inventory());
         command
     }
 

@@ -10,6 +10,7 @@
 
 mod deploy;
 mod doctor;
+mod faults;
 mod lab;
 mod login;
 mod survival;

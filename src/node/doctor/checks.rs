@@ -3,6 +3,7 @@
 
 use super::probe::{Answer, Attempt, Probe};
 use super::{Access, Cell, Clock, SSH_PORT, Seen, Severity, Shortfall};
+use crate::catalog::{KINDS, Need};
 
 /// The broker's ports, which the nodes need of each other: epmd, clients, distribution.
 pub(super) const BROKER_PORTS: [u16; 3] = [4369, 5672, 25672];
@@ -83,6 +84,10 @@ pub(super) const CHECKS: &[Check] = &[
         find: |seen| probed(seen, |probe| tool(probe, "perl", "perl-base")),
     },
     Check {
+        name: "faults",
+        find: faults,
+    },
+    Check {
         name: "disk free",
         find: |seen| probed(seen, disk),
     },
@@ -148,6 +153,36 @@ fn short(
 
 fn unknown() -> Finding {
     fine("-")
+}
+
+/// How many of the faults there are the host can have; what the others lack.
+fn faults(seen: &Seen) -> Finding {
+    let Some(abilities) = &seen.abilities else {
+        return fine("-");
+    };
+    let possible = abilities.allows(KINDS).len();
+    let text = format!("{possible} of {}", KINDS.len());
+    let mut shortfalls = Vec::new();
+    for need in Need::ALL.into_iter().filter(|need| !abilities.has(*need)) {
+        let wanting = KINDS.iter().filter(|kind| {
+            kind.lacks(|other| other != need)
+                .iter()
+                .any(|any| any.contains(&need))
+        });
+        let names: Vec<_> = wanting.map(|kind| kind.name).collect();
+        if !names.is_empty() {
+            shortfalls.push(Shortfall {
+                severity: Severity::Limits,
+                what: format!(
+                    "no {need}, so it cannot have the faults {}",
+                    names.join(", ")
+                ),
+                remedy: need.remedy().to_owned(),
+            });
+        }
+    }
+    let mark = shortfalls.first().map(|shortfall| shortfall.severity);
+    (Cell { text, mark }, shortfalls)
 }
 
 fn probed(seen: &Seen, find: impl Fn(&Probe) -> Finding) -> Finding {

@@ -1,7 +1,7 @@
 //! Looks at a host: has it what jtest needs, and has something been left on it?
 //!
-//! Two conversations over one connection, both of which leave the host as it was: one script
-//! that tells everything ([`probe`]), one for the clock. What is seen goes through a table of
+//! Three conversations over one connection, all of which leave the host as it was: one script
+//! that tells everything ([`probe`]), one for the clock, one for what faults need. What is seen goes through a table of
 //! checks ([`checks`]), which is pure. All texts are safe to print.
 
 mod checks;
@@ -13,6 +13,7 @@ use futures_util::future::join_all;
 
 use self::checks::{BROKER_PORTS, CHECKS};
 use self::probe::Probe;
+use super::abilities::Abilities;
 use super::clock_offset::{self, ClockOffset};
 use crate::diagnostic::visible;
 use crate::inventory::{Node, NodeName};
@@ -99,6 +100,8 @@ struct Seen {
     access: Access,
     probe: Option<Probe>,
     clock: Clock,
+    /// What it has of the things that faults need, where it could be asked.
+    abilities: Option<Abilities>,
     disposable: bool,
     /// Nodes that the control node does not reach either.
     down: Vec<String>,
@@ -121,6 +124,7 @@ pub async fn examine_all(nodes: &[Node], options: &ConnectOptions) -> Vec<Checku
                     access: refusal(error),
                     probe: None,
                     clock: Clock::Unknown,
+                    abilities: None,
                     disposable: node.disposable,
                     down: Vec::new(),
                 },
@@ -153,8 +157,13 @@ async fn examine(host: &Host, node: &Node, nodes: &[Node]) -> Seen {
             (Access::NotRoot(reason), as_user.ok())
         }
     };
+    let abilities = match access {
+        Access::Root => Abilities::of(host).await.ok(),
+        _ => None,
+    };
     Seen {
         access,
+        abilities,
         probe: output.map(|output| Probe::parse(&output.text())),
         clock: match clock {
             Ok(Some(offset)) => Clock::Measured(offset),

@@ -46,9 +46,29 @@ fn seen(text: &str) -> Seen {
             offset_us: -1250,
             error_us: 300,
         }),
+        abilities: None,
         disposable: false,
         down: Vec::new(),
     }
+}
+
+#[test]
+fn faults_that_cannot_be_had_are_told_with_what_they_need() {
+    let mut seen = seen(FRESH);
+    seen.abilities = Some(Abilities::parse("iptables\nxt_statistic\nsystemd\nperl\n"));
+    let checkup = judged(&seen);
+    assert!(cell(&checkup, "faults").ends_with(&format!(" of {}", crate::catalog::KINDS.len())));
+    let told = |what: &str| {
+        checkup
+            .shortfalls
+            .iter()
+            .any(|shortfall| shortfall.what == what)
+    };
+    assert!(told(
+        "no libfaketime, so it cannot have the faults clock-bump, clock-drift, clock-strobe"
+    ));
+    assert!(told("no tc, so it cannot have the faults rate"));
+    assert!(checkup.is_in_order());
 }
 
 fn judged(seen: &Seen) -> Checkup {
@@ -86,28 +106,29 @@ fn a_fresh_host_is_in_order() {
         .zip(&checkup.cells)
         .map(|(name, cell)| format!("{name}: {}", cell.text))
         .collect();
-    insta::assert_snapshot!(shown.join("\n"), @r#"
-        reachable: yes
-        login: yes
-        sudo: yes
-        system: debian 12
-        kernel: 6.1.0-28-amd64
-        systemd: 252
-        iptables: 1.8.9 nft
-        ip6tables: 1.8.9 nft
-        ipset: 7.17
-        tc: 6.1.0
-        netem: yes
-        perl: 5.36.0
-        disk free: 20.0 GiB
-        memory: 4.0 GiB
-        clock: -1.2 ms
-        peers: 2 of 2
-        firewall: empty
-        rabbitmq: none
-        broker: -
-        leftover: none
-        "#);
+    insta::assert_snapshot!(shown.join("\n"), @r"
+    reachable: yes
+    login: yes
+    sudo: yes
+    system: debian 12
+    kernel: 6.1.0-28-amd64
+    systemd: 252
+    iptables: 1.8.9 nft
+    ip6tables: 1.8.9 nft
+    ipset: 7.17
+    tc: 6.1.0
+    netem: yes
+    perl: 5.36.0
+    faults: -
+    disk free: 20.0 GiB
+    memory: 4.0 GiB
+    clock: -1.2 ms
+    peers: 2 of 2
+    firewall: empty
+    rabbitmq: none
+    broker: -
+    leftover: none
+    ");
 }
 
 #[test]
@@ -332,6 +353,7 @@ fn access_ends_where_it_ends() {
             access,
             probe: None,
             clock: Clock::Unknown,
+            abilities: None,
             disposable: true,
             down: Vec::new(),
         });

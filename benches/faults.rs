@@ -1,0 +1,198 @@
+//! How far apart in time five nodes are cut, and healed: by jtest, and by five `ssh` commands.
+//!
+//! Needs the local lab, whose hosts share one clock, so that what is measured is true. Both ways
+//! take turns in one run: compare them with each other, not with another machine's figures.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark ends where something is not as it must be"
+)]
+
+#[path = "../tests/support/lab.rs"]
+#[expect(dead_code, reason = "shared with the tests")]
+mod lab;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jtest::clock::RunClock;
+use jtest::fault::hold::{HEAL_DEADLINE, Hold};
+use jtest::fault::{self, ClockOffset, Field};
+use jtest::inventory::NodeName;
+use jtest::schedule::{Groups, PlannedFault};
+use lab::{Events, Lab};
+
+const ROUNDS_DEFAULT: usize = 200;
+
+fn field(hold: &Hold) -> Field {
+    let shared = ClockOffset {
+        offset_us: 0,
+        error_us: 0,
+    };
+    let offsets = hold
+        .targets()
+        .iter()
+        .map(|target| (target.name.clone(), shared));
+    Field {
+        targets: Arc::clone(hold.targets()),
+        control: hold.control().to_vec(),
+        run_id: hold.run_id().to_owned(),
+        lease: hold.lease(),
+        peer_port: 25672,
+        queue: String::new(),
+        heal_deadline: HEAL_DEADLINE,
+        clock: RunClock::start(),
+        offsets: offsets.collect(),
+    }
+}
+
+/// The same cut by five `ssh` over connections that are open already: a rule for each peer.
+struct Ssh {
+    state: PathBuf,
+    sockets: tempfile::TempDir,
+}
+
+impl Ssh {
+    fn connect() -> Self {
+        let state =
+            PathBuf::from("/var/lib/jtest-lab").join(std::env::var("JTEST_TEST_LAB").unwrap());
+        let ssh = Self {
+            state,
+            sockets: tempfile::tempdir().unwrap(),
+        };
+        ssh.all(|_| "true".to_owned());
+        ssh
+    }
+
+    fn start(&self, n: usize, line: &str) -> Child {
+        let path = |name: &str| self.state.join(name).display().to_string();
+        Command::new("ssh")
+            .args([
+                "-F",
+                "/dev/null",
+                "-i",
+                &path("id_ed25519"),
+                "-o",
+                "IdentitiesOnly=yes",
+            ])
+            .args(["-o", &format!("UserKnownHostsFile={}", path("known_hosts"))])
+            .args(["-o", "ControlMaster=auto", "-o", "ControlPersist=60"])
+            .args([
+                "-o",
+                &format!("ControlPath={}/%h", self.sockets.path().display()),
+            ])
+            .arg(format!("jtest@10.77.0.1{n}"))
+            .arg(format!("sudo sh -c '{line}; date +%s%N'"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Runs a line on all five, side by side, and returns last minus first of their ends.
+    fn all(&self, line: impl Fn(usize) -> String) -> u64 {
+        let children: Vec<Child> = (1..=5).map(|n| self.start(n, &line(n))).collect();
+        let mut stamps = Vec::new();
+        for child in children {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            let text = String::from_utf8(output.stdout).unwrap();
+            stamps.push(text.trim().parse::<u64>().unwrap() / 1000);
+        }
+        stamps.iter().max().unwrap() - stamps.iter().min().unwrap()
+    }
+
+    fn cut(&self) -> u64 {
+        self.all(|n| {
+            let peers: &[usize] = if n <= 2 { &[3, 4, 5] } else { &[1, 2] };
+            let rules = peers.iter().map(|peer| {
+                format!("iptables -w -A INPUT -s 10.77.0.1{peer} -j DROP; iptables -w -A OUTPUT -d 10.77.0.1{peer} -j DROP")
+            });
+            rules.collect::<Vec<_>>().join("; ")
+        })
+    }
+
+    fn heal(&self) -> u64 {
+        self.all(|_| "iptables -w -F".to_owned())
+    }
+}
+
+impl Drop for Ssh {
+    fn drop(&mut self) {
+        for n in 1..=5 {
+            let socket = self.sockets.path().join(format!("10.77.0.1{n}"));
+            let mut exit = Command::new("ssh");
+            exit.arg("-S").arg(socket).args(["-O", "exit", "lab"]);
+            let _gone = exit.stderr(Stdio::null()).status();
+        }
+    }
+}
+
+fn percentile(sorted: &[u64], share: f64) -> u64 {
+    let index = (sorted.len() as f64 * share).ceil() as usize;
+    sorted[index.clamp(1, sorted.len()) - 1]
+}
+
+#[tokio::main]
+async fn main() {
+    let lab = Lab::connect().await;
+    lab.listen().await;
+    let rounds = std::env::var("JTEST_BENCH_ROUNDS").ok();
+    let rounds = rounds.map_or(ROUNDS_DEFAULT, |rounds| rounds.parse().unwrap());
+    let events = Arc::new(Events::default());
+    let ssh = Ssh::connect();
+    let mut measured: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    let hold = lab
+        .acquire("bench", Duration::from_secs(60), events)
+        .await
+        .unwrap();
+    let field = field(&hold);
+    let name = |n: &usize| NodeName(format!("n{n}"));
+    let groups = [[1, 2].as_slice(), &[3, 4, 5]].map(|group| group.iter().map(name).collect());
+    let planned = PlannedFault::partition(Groups::Named(groups.to_vec()));
+    for round in 0..rounds {
+        let mut cut = fault::plan(&planned, &format!("b{round}"), &field, None).unwrap();
+        let injected = cut.inject().await.unwrap();
+        measured
+            .entry("cut, jtest")
+            .or_default()
+            .push(injected.spread_us.unwrap());
+        let healed = cut.heal().await.unwrap();
+        let said = healed.evidence.iter().find_map(|line| {
+            line.strip_prefix("the nodes were healed within ")?
+                .split(' ')
+                .next()?
+                .parse()
+                .ok()
+        });
+        measured
+            .entry("heal, jtest")
+            .or_default()
+            .push(said.unwrap());
+        measured.entry("cut, ssh").or_default().push(ssh.cut());
+        measured.entry("heal, ssh").or_default().push(ssh.heal());
+    }
+    hold.release().await;
+    println!("{rounds} cuts of five nodes; last node minus first, in microseconds");
+    println!("{:12}  {:>8}  {:>8}  {:>8}", "", "median", "p99", "max");
+    for (what, spreads) in &mut measured {
+        spreads.sort_unstable();
+        println!(
+            "{what:12}  {:>8}  {:>8}  {:>8}",
+            percentile(spreads, 0.5),
+            percentile(spreads, 0.99),
+            spreads[spreads.len() - 1]
+        );
+    }
+    for what in ["cut", "heal"] {
+        let median = |how: &str| percentile(&measured[&*format!("{what}, {how}")], 0.5) as f64;
+        println!(
+            "{what}: jtest / ssh = {:.3} at the median",
+            median("jtest") / median("ssh")
+        );
+    }
+}

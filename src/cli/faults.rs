@@ -1,0 +1,125 @@
+//! `jtest faults`: the table of faults, for people and for the documentation.
+
+use std::fmt::Write as _;
+
+use super::{Outcome, print};
+use crate::catalog::{Aim, KINDS, Kind, Lasting, Parameter};
+
+/// What was typed after `jtest faults`.
+#[derive(Debug, clap::Args)]
+pub struct FaultsArgs {
+    /// As the page `docs/faults.md`
+    #[arg(long)]
+    markdown: bool,
+}
+
+impl FaultsArgs {
+    pub(super) fn run(self) -> anyhow::Result<Outcome> {
+        print(&if self.markdown { markdown() } else { list() })?;
+        Ok(Outcome::Done)
+    }
+}
+
+fn list() -> String {
+    let width = KINDS.iter().map(|kind| kind.name.len()).max();
+    let width = width.unwrap_or_default();
+    let mut text = String::new();
+    let mut group = None;
+    for kind in KINDS {
+        if group != Some(kind.group) {
+            group = Some(kind.group);
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{}", kind.group);
+        }
+        let _ = writeln!(text, "  {:width$}  {}", kind.name, kind.about);
+        for parameter in kind.parameters {
+            let _ = writeln!(
+                text,
+                "  {:width$}    {}: {}",
+                "",
+                parameter.name,
+                told(parameter)
+            );
+        }
+    }
+    text
+}
+
+fn told(parameter: &Parameter) -> String {
+    let presence = match (parameter.is_required, parameter.default) {
+        (true, _) => " (required)".to_owned(),
+        (false, Some(default)) => format!(" (default {default})"),
+        (false, None) => String::new(),
+    };
+    format!("{}; {}{presence}", parameter.about, parameter.takes)
+}
+
+fn markdown() -> String {
+    let mut text = "# Faults\n\n\
+        What jtest can do to hosts: in a scenario (`fault: NAME`, see [scenarios.md](scenarios.md)) and by\n\
+        hand (`jtest fault inject NAME NODES`). This page is made by `jtest faults --markdown`.\n\n\
+        Every fault is undone by the host itself when jtest is not heard of for the length of its lease. Which\n\
+        hosts can have which is told by `jtest doctor`; a scenario that needs what a host has not is refused before\n\
+        anything is touched.\n"
+        .to_owned();
+    let mut group = None;
+    for kind in KINDS {
+        if group != Some(kind.group) {
+            group = Some(kind.group);
+            let _ = write!(text, "\n## {}\n", kind.group);
+        }
+        text.push_str(&section(kind));
+    }
+    text
+}
+
+fn section(kind: &Kind) -> String {
+    let aim = match kind.aim {
+        Aim::Groups => "`groups`: how the nodes are divided",
+        Aim::Nodes => "`on`: which nodes",
+    };
+    let lasting = match kind.lasting {
+        Lasting::Lasting => "until it is undone",
+        Lasting::Moment => "it is over when it is done",
+    };
+    let needs = kind.needs.iter().map(|any| {
+        let names: Vec<_> = any.iter().map(|need| need.name()).collect();
+        names.join(" or ")
+    });
+    let mut text = format!(
+        "\n### `{}`\n\n{}\n\n| | |\n| --- | --- |\n",
+        kind.name, kind.about
+    );
+    let _ = writeln!(text, "| aimed at | {aim} |");
+    let _ = writeln!(text, "| lasts | {lasting} |");
+    for parameter in kind.parameters {
+        let _ = writeln!(text, "| `{}` | {} |", parameter.name, told(parameter));
+    }
+    let _ = writeln!(text, "| needs | {} |", needs.collect::<Vec<_>>().join(", "));
+    let _ = writeln!(text, "| proof | {} |", kind.proof);
+    let _ = writeln!(text, "| undo | {} |", kind.undo);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_the_table() {
+        assert!(
+            include_str!("../../docs/faults.md") == markdown(),
+            "docs/faults.md is not what the table says; make it again: jtest faults --markdown >docs/faults.md"
+        );
+    }
+
+    #[test]
+    fn the_list_names_every_fault() {
+        let list = list();
+        assert!(
+            KINDS
+                .iter()
+                .all(|kind| list.contains(&format!("  {} ", kind.name)))
+        );
+    }
+}

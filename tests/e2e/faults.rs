@@ -1,0 +1,231 @@
+//! Every fault of the table, on real hosts with real brokers: it bites, it is proven, it is undone.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::lab::{Lab, eventually, finish};
+
+/// Faults with the node that they are done to and what is set; the others are in
+/// [`many_faults_at_once_are_undone_by_the_hosts_themselves`].
+const FAULTS: &[(&str, &str, &[&str])] = &[
+    ("terminate", "n4", &[]),
+    ("stop", "n5", &[]),
+    ("restart", "n3", &[]),
+    ("stop-app", "n4", &[]),
+    ("kill-queue-process", "n5", &[]),
+    ("clock-drift", "n2", &["factor=1.5"]),
+    ("clock-strobe", "n2", &["by=-30s"]),
+    ("disk-alarm", "n3", &[]),
+    ("memory-pressure", "n4", &["size=64MB"]),
+    ("shrink-queue", "n2", &[]),
+    ("forget", "n4", &[]),
+    ("reset", "n5", &[]),
+    ("flip-bits", "n5", &[]),
+    ("truncate-file", "n5", &[]),
+];
+
+fn inject(lab: &Lab, what: &[&str], options: &[&str]) -> (Option<i32>, String) {
+    let mut arguments = what.to_vec();
+    arguments.extend(options);
+    finish(lab, lab.jtest_at(&["fault"], &arguments))
+}
+
+fn status(lab: &Lab) -> Vec<Value> {
+    let (code, printed) = finish(lab, lab.jtest_at(&["fault", "status"], &["--json"]));
+    assert_eq!(code, Some(0), "{printed}");
+    serde_json::from_str(&printed).unwrap()
+}
+
+fn deploy(lab: &Lab) {
+    let (code, printed) = finish(lab, lab.jtest("deploy", &[]));
+    assert_eq!(code, Some(0), "{printed}");
+    lab.on(2, "[ -e /usr/lib/*/faketime/libfaketimeMT.so.1 ] || apt-get install -qq -y libfaketime >/dev/null 2>&1");
+}
+
+fn await_brokers(lab: &Lab) {
+    eventually("all brokers run", Duration::from_secs(120), || {
+        let running = lab.on(
+            1,
+            "rabbitmqctl -q eval 'length(rabbit_nodes:all_running()).' 2>/dev/null || echo 0",
+        );
+        running.trim() == "5"
+    });
+}
+
+#[test]
+#[ignore = "needs the local lab; scripts/test runs it"]
+fn each_fault_bites_and_is_undone() {
+    let lab = Lab::hold();
+    deploy(&lab);
+    let firewalls = lab.firewalls();
+    for (kind, node, settings) in FAULTS {
+        let mut what = vec!["inject", *kind, *node];
+        what.extend(*settings);
+        let (code, printed) = inject(&lab, &what, &["--for", "2s"]);
+        assert_eq!(code, Some(0), "{kind}: {printed}");
+        assert!(
+            printed.contains("\nproven:") || printed.starts_with("proven:"),
+            "{kind}: {printed}"
+        );
+        assert!(printed.contains("healed:"), "{kind}: {printed}");
+        assert!(
+            !printed.contains("not proven") && !printed.contains("not healed"),
+            "{kind}: {printed}"
+        );
+    }
+    await_brokers(&lab);
+    // Both need something that only others bring: a client, and another leader.
+    let leads = "rabbitmqctl -q list_queues name leader 2>/dev/null | grep -c 'jtest.queue.*rabbit@n1' || true";
+    let follower = if lab.on(1, leads).trim() == "1" {
+        "n2"
+    } else {
+        "n1"
+    };
+    let (code, printed) = inject(&lab, &["inject", "transfer-leadership", follower], &[]);
+    assert_eq!(code, Some(0), "{printed}");
+    for node in status(&lab) {
+        assert_eq!(node["faults"], Value::Array(Vec::new()), "{node}");
+        assert_eq!(node["held_by"], Value::Null, "{node}");
+        assert_eq!(node["broker"], "active", "{node}");
+    }
+    assert_eq!(lab.firewalls(), firewalls);
+}
+
+#[test]
+#[ignore = "needs the local lab; scripts/test runs it"]
+fn many_faults_at_once_are_undone_by_the_hosts_themselves() {
+    let lab = Lab::hold();
+    deploy(&lab);
+    let firewalls = lab.firewalls();
+    // What only a broker in the majority answers comes before the cuts.
+    for what in [
+        &["inject", "memory-alarm", "n1"] as &[&str],
+        &["clock", "n2", "+90s"],
+        &["inject", "file-descriptors", "n1"],
+        &["inject", "read-only-disk", "n1"],
+        &["inject", "fill-disk", "n5", "to=90%"],
+        &["inject", "slow-disk", "n5"],
+        &["inject", "cpu-pressure", "n5", "processes=1"],
+        &["partition", "n1,n2"],
+        &["flaky", "n3", "20%"],
+        &["inject", "rate", "n3", "rate=1mbit"],
+        &["partition", "n3"],
+        &["kill", "n4"],
+        &["pause", "n3"],
+    ] {
+        let (code, printed) = inject(&lab, what, &["--lease", "40s"]);
+        assert_eq!(code, Some(0), "{what:?}: {printed}");
+    }
+    let in_force: usize = status(&lab)
+        .iter()
+        .map(|node| node["faults"].as_array().unwrap().len())
+        .sum();
+    // The first cut is on all five, the second too.
+    assert_eq!(in_force, 5 + 5 + 11);
+    eventually("the hosts are clean", Duration::from_secs(120), || {
+        status(&lab).iter().all(|node| {
+            node["held_by"] == Value::Null && node["faults"] == Value::Array(Vec::new())
+        })
+    });
+    for host in 1..=5 {
+        let left = lab.on(host, "ls -d /run/jtest /var/lib/jtest-faults /var/lib/rabbitmq/.jtest* /run/systemd/system/jtest* 2>/dev/null; \
+            systemctl list-units --all --plain --no-legend 'jtest*'; tc qdisc show dev eth0 | grep htb || true");
+        assert_eq!(left, "", "n{host}");
+    }
+    assert_eq!(lab.firewalls(), firewalls);
+    await_brokers(&lab);
+}
+
+#[test]
+#[ignore = "needs the local lab; scripts/test runs it"]
+fn faults_by_hand_add_up_and_are_undone_one_by_one() {
+    let lab = Lab::hold();
+    for (what, expected) in [
+        (
+            &["partition", "n1,n2", "n3"] as &[&str],
+            "h1: partition n1 n2 | n3 | n4 n5",
+        ),
+        (&["partition", "majorities-ring"], "h2: partition ring"),
+        (&["flaky", "n5", "10%"], "h3: loss n5, share 10%"),
+    ] {
+        let (_, printed) = inject(&lab, what, &["--seed", "1", "--lease", "5m"]);
+        assert!(printed.contains(expected), "{printed}");
+    }
+    let nodes = status(&lab);
+    assert_eq!(
+        nodes[4]["faults"].as_array().unwrap().len(),
+        3,
+        "{}",
+        nodes[4]
+    );
+    assert!(
+        nodes[0]["lease_left_s"].as_u64().unwrap() > 200,
+        "{}",
+        nodes[0]
+    );
+    assert!(nodes[0]["held_by"].as_str().unwrap().contains("by-hand"));
+    let (code, printed) = finish(&lab, lab.jtest("run", &[]));
+    assert_eq!(code, Some(254), "{printed}");
+    assert!(printed.contains("is held by run by-hand"), "{printed}");
+    let (code, printed) = inject(&lab, &["fast"], &[]);
+    assert!(
+        code == Some(0) && printed.contains("undone: loss n5"),
+        "{printed}"
+    );
+    let (code, printed) = inject(&lab, &["join"], &[]);
+    assert!(
+        code == Some(0) && printed.contains("undone: partition ring"),
+        "{printed}"
+    );
+    assert!(
+        status(&lab)
+            .iter()
+            .all(|node| node["held_by"] == Value::Null)
+    );
+    let (_, printed) = finish(
+        &lab,
+        lab.jtest_at(&["fault", "events"], &["--since", "10m"]),
+    );
+    assert!(
+        printed.contains("n5  fault h3: loss n5, share 10%"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("n5  undone h3: loss n5, share 10%"),
+        "{printed}"
+    );
+}
+
+#[test]
+#[ignore = "needs the local lab; scripts/test runs it"]
+fn what_makes_no_sense_is_refused_before_anything_is_touched() {
+    let lab = Lab::hold();
+    let kept = std::fs::read_to_string(lab.inventory()).unwrap();
+    std::fs::write(
+        lab.inventory(),
+        kept.replace("jtest_disposable: true", "jtest_disposable: false"),
+    )
+    .unwrap();
+    for (what, expected) in [
+        (&["partition", "n1,n9"] as &[&str], "no node `n9`"),
+        (&["partition", "n1,n2,n3,n4,n5"], "nothing would be cut"),
+        (&["inject", "flod", "n1"], "there is no fault `flod`"),
+        (&["inject", "partition", "n1"], "has a verb of its own"),
+        (&["flaky", "n1", "130%"], "a percentage from 0% to 100%"),
+        (
+            &["inject", "memory-pressure", "n1", "size=900GB"],
+            "more than half of what is available",
+        ),
+        (&["inject", "reset", "n1"], "jtest_disposable: true"),
+        (&["inject", "kill", "leader"], "looked up in a run only"),
+    ] {
+        let (code, printed) = inject(&lab, what, &[]);
+        assert!(code.is_some_and(|code| code > 1), "{what:?}: {printed}");
+        assert!(printed.contains(expected), "{what:?}: {printed}");
+    }
+    for node in status(&lab) {
+        assert_eq!(node["faults"], Value::Array(Vec::new()), "{node}");
+        assert_eq!(node["held_by"], Value::Null, "{node}");
+    }
+}
