@@ -6,6 +6,7 @@
 //! healed before it returns, what came last first; what even then does not heal is left to the lease.
 
 mod aim;
+mod exercise;
 mod watch;
 mod world;
 
@@ -17,26 +18,20 @@ use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::watch as signal;
 use tokio::time::{Instant, sleep, timeout};
 
-use self::aim::{Cut, Known};
+use self::aim::Cut;
 use self::watch::Since;
-use self::world::{Rates, ask, ask_for_leader, leader};
+use self::world::{Rates, ask, leader};
 pub use self::world::{Said, World};
 use crate::clock::RunClock;
 use crate::event::{Emit, Event, Proof};
 use crate::fault::hold::{Hold, HoldLost};
-use crate::fault::{self, ClockOffset, Fault, FaultError, Field};
+use crate::fault::{ClockOffset, Fault, Field};
 use crate::history::operation::Nanos;
 use crate::inventory::NodeName;
-use crate::schedule::{
-    FaultId, MOMENT_PROOF_MAX, PROOF_MAX, Plan, PlannedAwait, PlannedLasts, PlannedStep, TimedFault,
-};
+use crate::schedule::{FaultId, Plan, PlannedAwait, PlannedStep};
 
 /// Before a fault is due: who leads the queue, and how things are before it.
 const PREPARATION: Duration = Duration::from_secs(3);
-/// For anybody to say who leads the queue.
-const LEADER_DEADLINE: Duration = Duration::from_secs(30);
-/// From the end of the proof to the heal.
-const PROOF_MARGIN: Duration = Duration::from_millis(100);
 
 /// What the nemesis works with.
 pub struct NemesisContext<'a> {
@@ -209,196 +204,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// One fault from beginning to end, or until it waits for its heal. An error ends the walk.
-    async fn fault(&self, timed: &TimedFault, due: Option<Instant>) -> Result<(), NemesisEnd> {
-        let due = due.max(timed.at.map(|at| self.instant(at)));
-        self.until_shortly_before(due).await?;
-        let before = match &timed.lasts {
-            PlannedLasts::Until(until) if until.condition.needs_step_before() => {
-                self.leader().await
-            }
-            _ => None,
-        };
-        let mut fault = match self.prepare(timed).await? {
-            Ok(fault) => fault,
-            Err(error) => {
-                self.failed(timed.id, &error);
-                return Ok(());
-            }
-        };
-        if let Some(due) = due {
-            self.until(due).await?;
-        }
-        let since = self.since(before);
-        self.rates.mark(since.confirms);
-        match fault.inject().await {
-            Ok(injected) => {
-                for text in injected.notes {
-                    self.context.emit.note(None, text);
-                }
-                self.emit(Event::FaultInjected {
-                    fault: timed.id,
-                    first: injected.first,
-                    last: injected.last,
-                    spread_us: injected.spread_us,
-                });
-                self.injected(timed, fault, since).await
-            }
-            Err(error) => {
-                self.failed(timed.id, &error);
-                self.heal(timed.id, fault.as_mut(), false).await
-            }
-        }
-    }
-
-    /// A fault in force: holds, proves and heals it, or leaves it for a later step to heal.
-    async fn injected(
-        &self,
-        timed: &TimedFault,
-        mut fault: Box<dyn Fault>,
-        since: Since,
-    ) -> Result<(), NemesisEnd> {
-        let id = timed.id;
-        let groups = fault.asked().groups;
-        if !groups.is_empty() {
-            lock(&self.cuts).push(Cut { id, groups });
-        }
-        let held = match &timed.lasts {
-            PlannedLasts::For(length) => {
-                let heal_at = since.instant + *length;
-                let deadline = heal_at.checked_sub(PROOF_MARGIN).unwrap_or(heal_at);
-                let proven = self.prove(id, fault.as_mut(), deadline).await;
-                match proven {
-                    Ok(proven) => self.until(heal_at).await.map(|()| proven),
-                    Err(end) => Err(end),
-                }
-            }
-            PlannedLasts::Until(until) => {
-                let longest = until.within.min(PROOF_MAX);
-                let proving = self.prove(id, fault.as_mut(), since.instant + longest);
-                let (proven, awaited) =
-                    tokio::join!(proving, self.awaited(until, Some(id), since.clone()));
-                awaited.and(proven)
-            }
-            PlannedLasts::Moment => {
-                let deadline = Instant::now() + MOMENT_PROOF_MAX;
-                self.prove(id, fault.as_mut(), deadline).await
-            }
-            PlannedLasts::UntilHealed => {
-                let deadline = Instant::now() + PROOF_MAX;
-                let proven = self.prove(id, fault.as_mut(), deadline).await;
-                lock(&self.open).push(Open {
-                    id,
-                    fault,
-                    is_proven: proven == Ok(true),
-                });
-                return proven.map(drop);
-            }
-        };
-        let healed = self.heal(id, fault.as_mut(), held == Ok(true)).await;
-        held?;
-        healed
-    }
-
-    /// The fault with all that only the cluster can tell; the inner error is one of the fault.
-    async fn prepare(
-        &self,
-        timed: &TimedFault,
-    ) -> Result<Result<Box<dyn Fault>, FaultError>, NemesisEnd> {
-        let answers = if timed.fault.needs_leader() {
-            tokio::select! {
-                end = self.stopped() => return Err(end),
-                answers = ask_for_leader(self.world(), &self.nodes, LEADER_DEADLINE) => answers,
-            }
-        } else {
-            BTreeMap::new()
-        };
-        let cut = self.last_cut();
-        let known = Known {
-            nodes: &self.nodes,
-            answers: &answers,
-            cut: cut.as_ref(),
-        };
-        let planned = known.resolve(&timed.fault).map_err(FaultError::Refused);
-        let leader = leader(&answers);
-        let key = format!("f{}", timed.id.0);
-        let planned =
-            planned.and_then(|planned| fault::plan(&planned, &key, &self.field, leader.as_ref()));
-        let mut fault = match planned {
-            Ok(fault) => fault,
-            Err(error) => return Ok(Err(error)),
-        };
-        let asked = fault.asked();
-        self.emit(Event::FaultAsked {
-            fault: timed.id,
-            kind: asked.kind.to_owned(),
-            description: asked.description,
-            groups: asked.groups,
-        });
-        fault.prepare().await;
-        Ok(Ok(fault))
-    }
-
-    /// Proves a fault while it is in force, unless everything has to stop.
-    async fn prove(
-        &self,
-        id: FaultId,
-        fault: &mut dyn Fault,
-        deadline: Instant,
-    ) -> Result<bool, NemesisEnd> {
-        let proof = tokio::select! {
-            proof = fault.prove(deadline) => proof,
-            end = self.stopped() => return Err(end),
-        };
-        let proven = proof.proven;
-        self.emit(Event::FaultProven { fault: id, proof });
-        Ok(proven)
-    }
-
-    /// Heals a fault; it is exercised if it is `proven` and this is, too.
-    async fn heal(
-        &self,
-        id: FaultId,
-        fault: &mut dyn Fault,
-        is_proven: bool,
-    ) -> Result<(), NemesisEnd> {
-        let healed = fault.heal().await;
-        lock(&self.cuts).retain(|cut| cut.id != id);
-        match healed {
-            Ok(proof) => {
-                if is_proven && proof.proven {
-                    lock(&self.exercised).insert(id);
-                }
-                self.emit(Event::FaultHealed { fault: id, proof });
-                Ok(())
-            }
-            Err(error) => {
-                self.context.hold.stop_renewing();
-                self.failed(id, &error);
-                Err(self.end(NemesisEnd::NotHealed(error.to_string())))
-            }
-        }
-    }
-
-    /// Heals those of the faults that wait for it, the last one first: all, even if one fails.
-    async fn heal_open(&self, is_meant: impl Fn(FaultId) -> bool) -> Result<(), NemesisEnd> {
-        let mut outcome = Ok(());
-        loop {
-            let last = {
-                let mut open = lock(&self.open);
-                let last = open.iter().rposition(|open| is_meant(open.id));
-                last.map(|last| open.remove(last))
-            };
-            let Some(mut open) = last else {
-                return outcome;
-            };
-            let healed = self
-                .heal(open.id, open.fault.as_mut(), open.is_proven)
-                .await;
-            outcome = outcome.and(healed);
-        }
-    }
-
     /// Waits for a condition; one that does not come in time ends the walk.
     async fn awaited(
         &self,
@@ -458,13 +263,6 @@ impl<'a> Walk<'a> {
 
     fn halted(&self) -> Option<NemesisEnd> {
         self.halt.borrow().clone()
-    }
-
-    fn failed(&self, id: FaultId, error: &FaultError) {
-        self.emit(Event::FaultFailed {
-            fault: id,
-            error: error.to_string(),
-        });
     }
 
     fn emit(&self, event: Event) {

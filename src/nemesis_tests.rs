@@ -4,14 +4,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 
+use super::aim::Known;
 use super::*;
 use crate::event::NodeView;
-use crate::fault::Target;
 use crate::fault::hold::Holder;
+use crate::fault::{self, FaultError, Target};
 use crate::remote::fake::Fake;
 use crate::remote::{Output, RemoteError};
 use crate::scenario::step::{Condition, Leader, Whom};
-use crate::schedule::{AwaitId, Groups, Nodes, PlannedAim, PlannedFault};
+use crate::schedule::{AwaitId, Groups, Nodes, PlannedAim, PlannedFault, PlannedLasts, TimedFault};
 
 const CUT: &str = "cut it off from its peers";
 const OPEN: &str = "open the gates of the cut";
@@ -301,6 +302,44 @@ async fn a_cancellation_heals() {
         net.events().last().map(String::as_str),
         Some("1 healed: true")
     );
+    assert!(!net.is_cut.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn a_cancellation_heals_every_list_and_what_stays_in_force() {
+    let net = Net::new();
+    let hold = net.hold([1, 2, 3].map(|n| net.fake(n))).await;
+    let (cancel, cancelled) = signal::channel(false);
+    let minute = PlannedLasts::For(Duration::from_secs(60));
+    let schedule = [
+        alone(PlannedLasts::UntilHealed, 1, None),
+        PlannedStep::Parallel(vec![
+            vec![alone(minute, 2, None), cut(3, 0, 100)],
+            vec![PlannedStep::Wait(Duration::from_secs(60))],
+            vec![alone(PlannedLasts::UntilHealed, 4, None)],
+        ]),
+    ];
+    let walk = net.walk_until(&hold, &schedule, cancelled);
+    let cancelling = async {
+        let injected = |id: u32| net.events().contains(&format!("{id} injected"));
+        while !(injected(2) && injected(4)) {
+            sleep(Duration::from_millis(10)).await;
+        }
+        cancel.send_replace(true);
+    };
+    let (outcome, ()) = tokio::join!(walk, cancelling);
+    assert_eq!(outcome.end, NemesisEnd::Cancelled);
+    for id in [1, 2, 4] {
+        let healed = format!("{id} healed: true");
+        assert_eq!(
+            net.events()
+                .iter()
+                .filter(|event| **event == healed)
+                .count(),
+            1
+        );
+    }
+    assert!(!net.events().iter().any(|event| event.starts_with('3')));
     assert!(!net.is_cut.load(Ordering::SeqCst));
 }
 

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::event::NodeView;
 use crate::inventory::NodeName;
 
-/// For one node's answer; a paused or cut one must not hold up the others for long.
-const ASK_DEADLINE: Duration = Duration::from_secs(10);
+/// For one node's answer; a paused or cut one must not hold up the others for long. Hosts give up earlier.
+const ASK_DEADLINE: Duration = Duration::from_secs(15);
 /// Between two questions.
 const ASK_PAUSE: Duration = Duration::from_secs(1);
 
@@ -148,5 +148,48 @@ impl Counted {
         let last = self.samples.back()?;
         let time = last.0.saturating_duration_since(first.0);
         (time >= RATE_LEAST).then(|| last.1.saturating_sub(first.1) as f64 / time.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_taken_over_the_time_that_is_asked_for() {
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let mut counted = Counted::default();
+        // 100 a second for 10 s, then 20.
+        counted
+            .samples
+            .extend((0..=10).map(|second| (at(second), 100 * second)));
+        counted
+            .samples
+            .extend((11..=13).map(|second| (at(second), 1000 + 20 * (second - 10))));
+        assert_eq!(counted.rate(Some(at(10))), Some(20.0));
+        assert_eq!(counted.rate(None), Some(1060.0 / 13.0));
+        assert_eq!(counted.rate(Some(at(13))), None);
+        assert_eq!(Counted::default().rate(None), None);
+    }
+
+    #[test]
+    fn a_rate_is_compared_with_that_before_the_last_injection() {
+        let rates = Rates::default();
+        let now = Instant::now();
+        let Some(begin) = now.checked_sub(Duration::from_secs(8)) else {
+            return;
+        };
+        for second in 0..8 {
+            let sample = (begin + Duration::from_secs(second), 50 * second);
+            rates.lock().samples.push_back(sample);
+        }
+        assert_eq!(rates.compare(begin).1, None);
+        rates.mark(400);
+        let (current, before) = rates.compare(begin);
+        assert!((49.0..51.0).contains(&before.unwrap()), "{before:?}");
+        assert!(current.is_some());
+        // A step that began just now says nothing of the rate yet.
+        assert_eq!(rates.compare(now).0, None);
     }
 }

@@ -16,10 +16,15 @@ use crate::remote::RemoteError;
 use crate::scenario::Queue;
 use crate::workload::drain::{Counts, NodeCounts};
 
+const PURPOSE: &str = "ask the broker for its view of the cluster";
 const STATUS: &str = include_str!("status.erl");
 
 /// For one node's answer; a cut or paused one must not hold up the others for long.
 const ASK_DEADLINE: Duration = Duration::from_secs(25);
+
+/// The same where somebody waits for a condition and asks again soon. A quorum queue without a majority
+/// takes 8 s to say so.
+const ASK_AGAIN_DEADLINE: Duration = Duration::from_secs(12);
 
 /// What one node answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,11 +94,12 @@ impl Broker {
         .collect()
     }
 
-    /// Asks one node; `None` where it does not answer.
+    /// Asks one node; `None` where it does not answer soon.
     pub async fn ask_node(&self, name: &NodeName) -> Option<NodeAnswer> {
         let member = self.members.iter().find(|member| member.name == *name)?;
         let question = question(&self.credentials.vhost, &self.queue);
-        let answer = ask_member(member, &question).await.ok()?;
+        let answer = evaluate(&member.host, PURPOSE, &question, ASK_AGAIN_DEADLINE).await;
+        let answer = answer.ok()?;
         Some(understand(answer, &self.by_erlang_name()))
     }
 
@@ -148,8 +154,7 @@ pub(super) async fn ask_member(
     member: &Member,
     question: &str,
 ) -> Result<serde_json::Value, RemoteError> {
-    let purpose = "ask the broker for its view of the cluster";
-    evaluate(&member.host, purpose, question, ASK_DEADLINE).await
+    evaluate(&member.host, PURPOSE, question, ASK_DEADLINE).await
 }
 
 /// An answer that cannot be read is a node that sees nobody and knows no queue.

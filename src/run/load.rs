@@ -35,6 +35,9 @@ const VIEW_EVERY: Duration = Duration::from_secs(15);
 /// For a fault to be undone before the lease is left to do it.
 const HEAL_DEADLINE: Duration = Duration::from_secs(60);
 
+/// What the hosts may take to inject a fault and to heal it: some start a broker again.
+const FAULT_HANDLING: Duration = Duration::from_secs(30);
+
 /// How long faults and producers may take to end once they were told to, beyond the
 /// confirm deadline that producers wait for.
 const END_GRACE: Duration = Duration::from_secs(90);
@@ -73,7 +76,10 @@ impl Run {
             }
             (Amount::Messages(_), None) => LOAD_MAX,
         };
-        let faults = self.plan.schedule.longest().saturating_add(TAIL);
+        let schedule = &self.plan.schedule;
+        let count = u32::try_from(schedule.faults().len()).unwrap_or(u32::MAX);
+        let handling = FAULT_HANDLING.saturating_mul(count);
+        let faults = schedule.longest().saturating_add(handling + TAIL);
         // Looking up a leader and proving a fault delay the faults that come after it.
         faults.max(clients).saturating_mul(2) + workload.confirm_timeout + END_GRACE
     }
