@@ -3,7 +3,7 @@
 //! Nothing has been injected yet, so an error here ends the run; what was taken (the hold
 //! on the hosts) is given back first, and the logs of a failed deployment are brought home.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::fault::hold::{Hold, HoldError, Holder};
 use crate::fault::{self, Target};
 use crate::inventory::{Node, NodeName};
 use crate::manifest::{FORMAT_VERSION, Manifest, ManifestNode, NodeFacts};
+use crate::node::abilities::Abilities;
 use crate::node::clock_offset::ClockOffset;
 use crate::node::facts;
 use crate::rabbitmq::deploy::DeployError;
@@ -130,22 +131,36 @@ impl Run {
         for facts in join_all(hosts.iter().map(facts::gather)).await {
             all.push(facts?);
         }
-        let lacking: Vec<&str> = self
-            .plan
-            .inventory
-            .nodes
-            .iter()
-            .zip(&all)
-            .filter(|(_, facts)| facts.iptables == "missing")
-            .map(|(node, _)| node.name.0.as_str())
-            .collect();
-        if !lacking.is_empty() && !self.plan.schedule.faults().is_empty() {
-            bail!(Refusal(format!(
-                "{}: iptables is missing, which partitions need; install it there: apt-get install iptables",
-                lacking.join(" ")
-            )));
-        }
+        self.refuse_what_hosts_cannot_have(hosts).await?;
         Ok(all)
+    }
+
+    /// Before anything is touched: each fault of the plan needs something of the hosts.
+    async fn refuse_what_hosts_cannot_have(&self, hosts: &[Host]) -> anyhow::Result<()> {
+        let faults = self.plan.schedule.faults();
+        if faults.is_empty() {
+            return Ok(());
+        }
+        let mut lacking = BTreeSet::new();
+        for (host, abilities) in hosts
+            .iter()
+            .zip(join_all(hosts.iter().map(Abilities::of)).await)
+        {
+            let abilities = abilities?;
+            for timed in &faults {
+                if timed.fault.may_touch(host.node())
+                    && let Some(words) = abilities.lacking(&timed.fault.needs())
+                {
+                    let kind = timed.fault.kind.name;
+                    lacking.insert(format!("{}: {kind} needs {words}", host.node()));
+                }
+            }
+        }
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let lacking: Vec<_> = lacking.into_iter().collect();
+        bail!(Refusal(lacking.join("\n")))
     }
 
     async fn deploy(&self, members: Vec<Member>) -> anyhow::Result<Broker> {
