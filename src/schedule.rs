@@ -109,7 +109,7 @@ pub struct PlannedAwait {
     pub within: Duration,
 }
 
-/// Why a scenario does not fit the nodes of an inventory.
+/// Why there is no plan of a scenario for some nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misfit {
     /// Where in the scenario, such as `schedule.0.groups`.
@@ -126,9 +126,9 @@ impl fmt::Display for Misfit {
     }
 }
 
-/// Everything of a scenario that does not fit the nodes of an inventory, in its order.
+/// Everything of a scenario that keeps it from being planned for some nodes, in its order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the scenario does not fit the inventory:\n{}", .0.iter().map(Misfit::to_string).collect::<Vec<_>>().join("\n"))]
+#[error("the scenario cannot be planned on these nodes:\n{}", .0.iter().map(Misfit::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Misfits(pub Vec<Misfit>);
 
 /// One fault by itself, everything random drawn from the seed.

@@ -92,9 +92,14 @@ fn shown(scenario: &str, seed: u64, nodes: &[NodeName], plan: &Plan) -> String {
         schedule::table(plan),
         schedule::timeline(plan)
     ));
+    text.push_str("\n# in force   | over when it is done");
     if !plan.awaits().is_empty() {
-        text.push_str("\n< at the latest: a condition counts with all the time that it may take\n");
+        text.push_str(
+            "   = in force until a condition comes   . awaits\n\
+             < at the latest: a condition counts with all the time that it may take",
+        );
     }
+    text.push('\n');
     text
 }
 
@@ -121,6 +126,8 @@ mod tests {
         1 partition                  ##########
         2 partition                                      ##########
         3 partition                                                          ##########
+
+        # in force   | over when it is done
         ");
     }
 }

@@ -15,12 +15,21 @@ pub(super) fn fault(fields: &mut Fields<'_>, to: &mut Collector<'_>) -> Option<F
             let on = fields.require("on", "one", to);
             on.and_then(|on| nodes(on, to)).map(AimSpec::On)
         }
-        // The groups of a fault that is not known are read all the same: all mistakes at once.
-        Some(Aim::Groups) | None => {
+        Some(Aim::Groups) => {
             let groups = fields.require("groups", "minority", to);
             groups
                 .and_then(|groups| partition(groups, to))
                 .map(AimSpec::Groups)
+        }
+        // What is said of a fault that is not known is read as far as it can be: all mistakes at once.
+        None => {
+            let on = fields.take("on").and_then(|on| nodes(on, to));
+            let groups = fields.take("groups");
+            let groups = groups.and_then(|groups| partition(groups, to));
+            for parameter in KINDS.iter().flat_map(|kind| kind.parameters) {
+                fields.know(&[parameter.name]);
+            }
+            on.map(AimSpec::On).or(groups.map(AimSpec::Groups))
         }
     };
     let settings = settings(kind?, fields, to);

@@ -345,6 +345,16 @@ fn what_is_wrong_is_told_at_once_with_a_remedy() {
 }
 
 #[test]
+fn a_fault_that_is_not_known_is_one_mistake() {
+    let told = told("- {fault: kil, on: one, systemd_restart: false, duration: 1s}\n");
+    assert_eq!(told.matches("error:").count(), 1, "{told}");
+    assert!(told.contains("did you mean `kill`?"), "{told}");
+    let told = self::told("- {fualt: kill, on: one, duration: 1s}\n");
+    assert_eq!(told.matches("error:").count(), 2, "{told}");
+    assert!(told.contains("did you mean `fault`?"), "{told}");
+}
+
+#[test]
 fn steps_that_are_due_too_early_are_told() {
     let schedule = "\
 - {at: 10s, fault: kill, on: one, duration: 40s..50s}
@@ -396,7 +406,7 @@ fn nodes_of_conditions_have_to_be_there() {
     let (scenario, _) = parse("s.yaml", &written(steps), &[]).unwrap();
     let misfits = plan(&scenario, &nodes(), 1).unwrap_err();
     insta::assert_snapshot!(misfits.to_string(), @r"
-    the scenario does not fit the inventory:
+    the scenario cannot be planned on these nodes:
     schedule.0.until: the inventory has no node `n7`; did you mean `n1`?
     schedule.1.steps.0.await: the inventory has no node `m1`; did you mean `n1`?
     ");

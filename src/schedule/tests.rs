@@ -243,7 +243,7 @@ fn reports_everything_that_does_not_fit_the_inventory() {
     ill.queue.replicas = Some(3);
     let misfits = plan(&ill, &nodes(2), 1).unwrap_err();
     insta::assert_snapshot!(misfits.to_string(), @r#"
-        the scenario does not fit the inventory:
+        the scenario cannot be planned on these nodes:
         queue.replicas: 3 replicas do not fit on 2 nodes; ask for at most 2, or for `all`
         schedule.0.groups: the inventory has no node `m2`; did you mean `n2`?
         schedule.0.groups: the inventory has no node `elsewhere`; known are `n1`, `n2`
