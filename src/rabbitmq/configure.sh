@@ -1,10 +1,11 @@
-# Gives this host its files; prints `changed` or `same`. Does not start or stop anything.
+# Gives this host its files; prints `changed` or `same`. Does not start or stop anything, so
+# from the first change until the broker has started with it a mark says that it is stale.
 # $1 rabbitmq.conf, $2 advanced.config, $3 rabbitmq-env.conf, $4 the unit's drop-in, $5 lines
 # for /etc/hosts. Standard input: the cookie, or nothing to keep the one that is there.
 state=/var/lib/jtest
 mkdir -p "$state/original"
 chmod 700 "$state"
-changed=
+change() { : >"$state/stale"; }
 if [ ! -e "$state/cookie" ] && systemctl is-active --quiet rabbitmq-server; then : >"$state/was-active"; fi
 
 # What was there before jtest is kept once, and `none` where nothing was.
@@ -17,11 +18,11 @@ keep() {
 give() {
   keep "$1"
   if [ "$(cat "$1" 2>/dev/null; printf .)" != "$2." ]; then
+    change
     mkdir -p "$(dirname "$1")"
     printf '%s' "$2" >"$1.jtest-new"
     chmod "$3" "$1.jtest-new"
     mv "$1.jtest-new" "$1"
-    changed=yes
   fi
 }
 give /etc/rabbitmq/rabbitmq.conf "$1
@@ -30,13 +31,8 @@ give /etc/rabbitmq/advanced.config "$2
 " 644
 give /etc/rabbitmq/rabbitmq-env.conf "$3
 " 644
-unit=/etc/systemd/system/rabbitmq-server.service.d/jtest.conf
-before=$changed
-changed=
-give "$unit" "$4
+give /etc/systemd/system/rabbitmq-server.service.d/jtest.conf "$4
 " 644
-[ -z "$changed" ] || systemctl daemon-reload
-changed=$before$changed
 
 # The block comes first, so that a host's own line for its name (127.0.1.1) does not win.
 begin='# jtest begin: names of the cluster, removed by jtest teardown'
@@ -44,15 +40,16 @@ end='# jtest end'
 without=$(sed "/^$begin\$/,/^$end\$/d" /etc/hosts; printf .)
 wanted=$(printf '%s\n%s\n%s\n' "$begin" "$5" "$end"; printf '%s' "$without")
 if [ "$(cat /etc/hosts; printf .)" != "$wanted" ]; then
+  change
   printf '%s' "${wanted%.}" >/etc/hosts.jtest-new
   chmod 644 /etc/hosts.jtest-new
   # In a container /etc/hosts may be a mount of its own, which cannot be replaced.
   mv /etc/hosts.jtest-new /etc/hosts 2>/dev/null || { cat /etc/hosts.jtest-new >/etc/hosts; rm -f /etc/hosts.jtest-new; }
-  changed=yes
 fi
 
 cookie=$(cat)
 if [ -n "$cookie" ]; then
+  change
   keep /var/lib/rabbitmq/.erlang.cookie
   for file in "$state/cookie" /var/lib/rabbitmq/.erlang.cookie; do
     rm -f "$file"
@@ -60,6 +57,5 @@ if [ -n "$cookie" ]; then
     chmod 400 "$file"
   done
   chown rabbitmq:rabbitmq /var/lib/rabbitmq/.erlang.cookie
-  changed=yes
 fi
-if [ -n "$changed" ]; then echo changed; else echo same; fi
+if [ -e "$state/stale" ]; then echo changed; else echo same; fi

@@ -1,4 +1,5 @@
 # Starts the broker from nothing: whatever data it had is gone afterwards.
+systemctl daemon-reload
 systemctl unmask --quiet rabbitmq-server 2>/dev/null || true
 systemctl reset-failed rabbitmq-server 2>/dev/null || true
 # A broker that hangs must not hang us: asked to stop, then killed with its unit.
@@ -15,3 +16,4 @@ if ! systemctl start rabbitmq-server 2>/dev/null; then
   } 2>/dev/null | grep -v -e '^$' -e '\[info\]' | tail -n 15 | cut -c1-300 >&2
   exit 1
 fi
+rm -f /var/lib/jtest/stale

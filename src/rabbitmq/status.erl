@@ -1,4 +1,4 @@
-%% What this node says of the cluster and of one queue, asked by `rabbitmqctl eval`.
+%% What this node says of the cluster and of one queue.
 %% Running: nodes with the broker's application up. Partitions: nodes this one was cut from.
 %% The counts are the leader's own at this moment, not the statistics that `list_queues` shows:
 %% for a quorum queue a consistent query, which a majority has to answer.

@@ -10,6 +10,7 @@
 
 mod deploy;
 mod doctor;
+mod errors;
 mod faults;
 mod lab;
 mod login;
