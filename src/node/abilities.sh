@@ -5,6 +5,9 @@ abilities_try() {
   shift
   if "$@" >/dev/null 2>&1; then echo "$abilities_name"; fi
 }
+abilities_iptables() {
+  command -v iptables && command -v iptables-save && command -v iptables-restore
+}
 abilities_rule() {
   unshare --net -- iptables -A OUTPUT -p tcp "$@" -j DROP
 }
@@ -17,7 +20,7 @@ abilities_faketime() {
 abilities_own_filesystem() {
   [ "$(findmnt --noheadings --output TARGET --target /var/lib/rabbitmq)" = /var/lib/rabbitmq ]
 }
-abilities_try iptables command -v iptables-restore
+abilities_try iptables abilities_iptables
 abilities_try xt_statistic abilities_rule -m statistic --mode random --probability 0.5
 abilities_try xt_recent abilities_rule -m recent --name jtest --rcheck
 abilities_try xt_multiport abilities_rule -m multiport --ports 1,2

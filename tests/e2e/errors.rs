@@ -29,7 +29,7 @@ const QUICK: &[&str] = &[
 const UNTIL_CUT: Duration = Duration::from_secs(300);
 
 /// What a fault, a hold or a lease leaves on a host.
-const TRACES: &str = "iptables-save | grep JTEST; ls /run/jtest/hold* 2>/dev/null; \
+const TRACES: &str = "iptables-save | grep JTEST; ls -d /run/jtest /var/lib/jtest-faults 2>/dev/null; \
      systemctl list-timers --all --plain --no-legend | grep jtest; true";
 
 fn assert_released(lab: &Lab) {
@@ -47,7 +47,10 @@ fn an_error_at_each_stage_leaves_healed_hosts_and_all_that_is_known() {
     let (code, printed) = finish(&lab, lab.jtest("run", QUICK));
     lab.on(2, "mv /usr/sbin/iptables.away /usr/sbin/iptables");
     assert_eq!(code, Some(254), "{printed}");
-    assert!(printed.contains("n2: iptables is missing"), "{printed}");
+    assert!(
+        printed.contains("n2: partition needs iptables (apt-get install iptables)"),
+        "{printed}"
+    );
     assert_released(&lab);
 
     let wrong = [
