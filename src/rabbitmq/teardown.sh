@@ -10,6 +10,26 @@ fi
 if grep -qsxF '# Written by jtest, for as long as it installs a broker.' /usr/sbin/policy-rc.d; then
   rm -f /usr/sbin/policy-rc.d
 fi
+# Where the broker's data has a file system of its own, the package cannot remove its mount point, and
+# fails. The file system is mounted elsewhere meanwhile, and emptied.
+aside=/run/jtest-aside
+set_aside() {
+  if ! mountpoint -q /var/lib/rabbitmq; then return 0; fi
+  mkdir -p "$aside"
+  mount --bind /var/lib/rabbitmq "$aside"
+  trap put_back EXIT
+  find "$aside" -mindepth 1 -delete
+  umount /var/lib/rabbitmq
+}
+put_back() {
+  if ! mountpoint -q "$aside"; then return 0; fi
+  mkdir -p /var/lib/rabbitmq
+  mount --bind "$aside" /var/lib/rabbitmq
+  umount "$aside"
+  rmdir "$aside"
+  chown root:root /var/lib/rabbitmq
+  chmod 755 /var/lib/rabbitmq
+}
 if [ ! -d "$state" ]; then
   if systemctl is-active --quiet rabbitmq-server 2>/dev/null; then echo broker; fi
   exit 0
@@ -39,14 +59,13 @@ if [ -e "$state/packages.before" ]; then
 fi
 if [ -s "$state/packages.installed" ]; then
   export DEBIAN_FRONTEND=noninteractive
+  if grep -qsx rabbitmq-server "$state/packages.installed"; then set_aside; fi
   xargs apt-get -qq -y -o DPkg::Lock::Timeout=180 -o Dpkg::Use-Pty=0 purge <"$state/packages.installed" >/dev/null
   echo "packages: $(wc -l <"$state/packages.installed")"
 fi
 if grep -qsx rabbitmq-server "$state/packages.installed"; then
   rm -rf /etc/rabbitmq /var/log/rabbitmq
-  # It may be a file system of its own, whose mount point stays.
-  find /var/lib/rabbitmq -mindepth 1 -delete 2>/dev/null || true
-  if [ -d /var/lib/rabbitmq ] && ! rmdir /var/lib/rabbitmq 2>/dev/null; then chown root:root /var/lib/rabbitmq; fi
+  rm -rf /var/lib/rabbitmq
   if [ -e "$state/user.none" ]; then
     userdel rabbitmq 2>/dev/null || true
     groupdel rabbitmq 2>/dev/null || true
