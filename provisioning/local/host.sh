@@ -47,10 +47,18 @@ host_data_up() {
   dir=$(host_dir "$1")
   truncate --size=768M "$dir/data.img"
   mkfs.ext4 -q -F -L "jtest-n$1" "$dir/data.img"
+  host_data_mount "$1"
+  rmdir "$dir/root/var/lib/rabbitmq/lost+found"
+}
+
+# Before each boot: a host that removed the mount point has thereby unmounted it out here.
+host_data_mount() {
+  local dir
+  dir=$(host_dir "$1")
+  if mountpoint -q "$dir/root/var/lib/rabbitmq"; then return; fi
   mkdir -p "$dir/root/var/lib/rabbitmq"
   mount -o loop "$dir/data.img" "$dir/root/var/lib/rabbitmq" ||
     die "cannot mount a loop image in $dir; the lab needs loop devices (modprobe loop)"
-  rmdir "$dir/root/var/lib/rabbitmq/lost+found"
 }
 
 host_disk_mounted() { mountpoint -q "$(host_dir "$1")/root"; }

@@ -10,6 +10,7 @@ fn traces(lab: &Lab) -> Vec<String> {
                 host,
                 "sha256sum /etc/hosts; ls -d /etc/rabbitmq /var/lib/rabbitmq /var/lib/jtest /usr/sbin/policy-rc.d \
                  /etc/systemd/system/rabbitmq-server.service.d /run/jtest 2>/dev/null; \
+                 findmnt --noheadings --output TARGET,FSTYPE,OPTIONS /var/lib/rabbitmq; \
                  dpkg-query -W -f '${db:Status-Status} ${Package}\\n' | grep '^installed' | sha256sum",
             )
         })
