@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 use super::config::{self, NodeFiles, Peer};
 use super::packages::Packages;
 use super::recover::RecoverError;
+use super::setup::{FOUND_WHOLE_DEADLINE, WHOLE_DEADLINE};
 use super::survey::{Coming, Found, judge, survey};
 use super::{Broker, Member, USER, VHOST, setup};
 use crate::event::Emit;
@@ -99,7 +100,7 @@ impl Broker {
                 .await?;
             if broker.configure(cluster, &found).await? {
                 emit.note(None, "the cluster is as it should be".to_owned());
-                match broker.set_up(emit).await {
+                match broker.set_up(FOUND_WHOLE_DEADLINE, emit).await {
                     Ok(()) => return Ok(broker),
                     // What an earlier run left may look whole and hang all the same.
                     Err(error) => emit.note(None, format!("but it does not work: {error}")),
@@ -107,7 +108,7 @@ impl Broker {
             }
             broker.start_from_nothing(emit).await?;
         }
-        broker.set_up(emit).await?;
+        broker.set_up(WHOLE_DEADLINE, emit).await?;
         Ok(broker)
     }
 

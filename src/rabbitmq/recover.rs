@@ -1,9 +1,13 @@
 //! Waiting until the cluster itself says that it is whole.
 //!
-//! Whole: every node sees every node running, none reports a partition, and the queue has a
-//! leader; a quorum queue also all its replicas in step. A mirror may stay out of step for as
-//! long as the queue is not empty, whatever the policy says, so that is no sign. Under `ignore` that never comes by itself: the
-//! documented way out is to trust one side and restart the others, which is done here and told.
+//! Whole: every node serves clients and sees every node running, none reports a partition, and the
+//! queue has a leader; a quorum queue also all its replicas in step. A mirror may stay out of step for as
+//! long as the queue is not empty, whatever the policy says, so that is no sign.
+//!
+//! Twice that never comes by itself, and what an operator does is done here and told. Under `ignore`
+//! the documented way out is to trust one side and restart the others. And a broker that joins again
+//! after a cut can hang in its start for ever (a race in Erlang's `global`); it is killed and
+//! started again, with the data it has.
 
 use std::time::Duration;
 
@@ -20,7 +24,7 @@ use crate::scenario::QueueType;
 /// Between two looks at the cluster.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Restarting the application of one node.
+/// Restarting one node's broker, or its application.
 const RESTART_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Why the cluster is not whole.
@@ -34,12 +38,59 @@ pub enum RecoverError {
         /// What was missing at the last look.
         last: String,
     },
-    /// The restart that `ignore` needs failed.
+    /// The restart of a broker or its application failed.
     #[error(transparent)]
     Restart(#[from] RemoteError),
 }
 
+/// How long a broker may take to start again before it is taken to hang; at most half of the time
+/// for the whole recovery.
+const HANGS_AFTER: Duration = Duration::from_secs(60);
+
+const RESTART: &str = "systemctl kill --signal=SIGKILL rabbitmq-server
+systemctl reset-failed rabbitmq-server 2>/dev/null || true
+exec systemctl restart rabbitmq-server";
+
 impl Broker {
+    /// Waits until the cluster is whole, and starts those brokers again that hang in their start. A
+    /// cluster that jtest did not make is only waited for.
+    pub async fn recover(&self, deadline: Duration, emit: &dyn Emit) -> Result<(), RecoverError> {
+        if self.is_existing {
+            return self.await_whole(deadline).await;
+        }
+        let patience = HANGS_AFTER.min(deadline / 2);
+        match self.await_whole(patience).await {
+            Err(RecoverError::NotWhole { .. }) => {}
+            ended => return ended,
+        }
+        let hanging = self.hanging().await;
+        for name in &hanging {
+            emit.note(
+                Some(name),
+                format!(
+                    "its broker hangs in its start since {} s or more: killed and started again, with its data",
+                    patience.as_secs()
+                ),
+            );
+        }
+        self.run_on(&hanging, "start a hanging broker again", RESTART)
+            .await?;
+        let left = self.await_whole(deadline - patience).await;
+        left.map_err(|error| match error {
+            RecoverError::NotWhole { last, .. } => RecoverError::NotWhole { deadline, last },
+            other @ RecoverError::Restart(_) => other,
+        })
+    }
+
+    /// The nodes that answer and do not serve.
+    async fn hanging(&self) -> Vec<NodeName> {
+        let answers = self.ask().await.into_iter();
+        answers
+            .filter(|(_, answer)| answer.as_ref().is_ok_and(|answer| !answer.serving))
+            .map(|(name, _)| name)
+            .collect()
+    }
+
     /// Waits until the cluster is whole.
     pub async fn await_whole(&self, deadline: Duration) -> Result<(), RecoverError> {
         let until = Instant::now() + deadline;
@@ -91,15 +142,18 @@ impl Broker {
                 "restarting its application, as `ignore` needs: the other side is kept".to_owned(),
             );
         }
-        self.restart_applications(&restarted).await
+        let purpose = "restart the broker's application";
+        let script = "rabbitmqctl -q stop_app && exec rabbitmqctl -q start_app";
+        self.run_on(&restarted, purpose, script).await
     }
 
-    async fn restart_applications(&self, names: &[NodeName]) -> Result<(), RecoverError> {
-        let script = Script::new(
-            "restart the broker's application",
-            "rabbitmqctl -q stop_app && exec rabbitmqctl -q start_app",
-        )
-        .deadline(RESTART_DEADLINE);
+    async fn run_on(
+        &self,
+        names: &[NodeName],
+        purpose: &'static str,
+        script: &'static str,
+    ) -> Result<(), RecoverError> {
+        let script = Script::new(purpose, script).deadline(RESTART_DEADLINE);
         let restarts = self
             .members
             .iter()
@@ -114,6 +168,9 @@ impl Broker {
 
 fn lack(answer: &NodeAnswer, members: usize, kind: QueueType) -> Option<String> {
     let view = &answer.view;
+    if !answer.serving {
+        return Some("its broker runs, but does not serve clients".to_owned());
+    }
     if view.running.len() < members {
         return Some(format!(
             "sees {} of {members} nodes running",
@@ -144,6 +201,7 @@ mod tests {
     fn answer(running: usize, partitions: usize, online: usize) -> NodeAnswer {
         let names = |count| (1..=count).map(|n| NodeName(format!("n{n}"))).collect();
         NodeAnswer {
+            serving: true,
             view: NodeView {
                 running: names(running),
                 partitions: names(partitions),
@@ -165,6 +223,14 @@ mod tests {
         let lack = |answer: &NodeAnswer, kind| super::lack(answer, 5, kind);
         assert_eq!(lack(&answer(5, 0, 3), QueueType::Quorum), None);
         assert_eq!(lack(&answer(5, 0, 2), QueueType::Mirrored), None);
+        let hanging = NodeAnswer {
+            serving: false,
+            ..answer(5, 0, 3)
+        };
+        assert_eq!(
+            lack(&hanging, QueueType::Mirrored).unwrap(),
+            "its broker runs, but does not serve clients"
+        );
         assert_eq!(
             lack(&answer(4, 0, 3), QueueType::Quorum).unwrap(),
             "sees 4 of 5 nodes running"

@@ -15,11 +15,20 @@ const POLICY: &str = include_str!("policy.erl");
 const CLEANUP: &str = include_str!("cleanup.erl");
 
 const SETUP_DEADLINE: Duration = Duration::from_secs(60);
-const WHOLE_DEADLINE: Duration = Duration::from_secs(180);
+
+/// How long brokers that have just been started, or are not ours to start, may take to be a cluster.
+pub(super) const WHOLE_DEADLINE: Duration = Duration::from_secs(180);
+
+/// The same for brokers that were found running: starting them from nothing takes no longer.
+pub(super) const FOUND_WHOLE_DEADLINE: Duration = Duration::from_secs(30);
 
 impl Broker {
     /// The user, the policy, the empty queue; then the proof that the cluster is ready.
-    pub(super) async fn set_up(&self, emit: &dyn Emit) -> Result<(), DeployError> {
+    pub(super) async fn set_up(
+        &self,
+        whole_within: Duration,
+        emit: &dyn Emit,
+    ) -> Result<(), DeployError> {
         let Some(first) = self.members.first() else {
             return Err(DeployError::NotReady("there is no node".to_owned()));
         };
@@ -27,7 +36,7 @@ impl Broker {
             .await
             .map_err(|error| DeployError::Hosts(vec![error]))?;
         ready::declare(self).await.map_err(DeployError::NotReady)?;
-        self.await_whole(WHOLE_DEADLINE).await?;
+        self.await_whole(whole_within).await?;
         ready::prove(self).await.map_err(DeployError::NotReady)?;
         emit.note(
             None,

@@ -1,4 +1,6 @@
 %% What this node says of the cluster and of one queue.
+%% Serving: this node's own start is at its end. Others list a node as running before that, and it may
+%% hang there.
 %% Running: nodes with the broker's application up. Partitions: nodes this one was cut from.
 %% The counts are the leader's own at this moment, not the statistics that `list_queues` shows:
 %% for a quorum queue a consistent query, which a majority has to answer.
@@ -73,4 +75,4 @@ end,
 Try = fun(Ask) ->
     try Ask() catch Class:Reason -> #{error => iolist_to_binary(io_lib:format("~0p", [{Class, Reason}]))} end
 end,
-#{running => Try(Running), partitions => Try(Partitions), alarms => Try(Alarms), queue => Try(Queue)}
+#{serving => Try(fun() -> rabbit:is_running() end), running => Try(Running), partitions => Try(Partitions), alarms => Try(Alarms), queue => Try(Queue)}

@@ -29,6 +29,8 @@ const ASK_AGAIN_DEADLINE: Duration = Duration::from_secs(12);
 /// What one node answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeAnswer {
+    /// Whether its own start is at its end, so that clients can reach it.
+    pub serving: bool,
     /// Its view of the cluster.
     pub view: NodeView,
     /// Its view of the queue, or why it has none.
@@ -54,6 +56,7 @@ pub struct QueueAnswer {
 
 #[derive(Deserialize)]
 struct RawAnswer {
+    serving: serde_json::Value,
     running: serde_json::Value,
     partitions: serde_json::Value,
     #[serde(default)]
@@ -161,6 +164,7 @@ pub(super) async fn ask_member(
 fn understand(answer: serde_json::Value, names: &BTreeMap<String, NodeName>) -> NodeAnswer {
     match serde_json::from_value::<RawAnswer>(answer) {
         Ok(raw) => NodeAnswer {
+            serving: raw.serving == true,
             view: NodeView {
                 running: nodes(&raw.running, names),
                 partitions: nodes(&raw.partitions, names),
@@ -169,6 +173,7 @@ fn understand(answer: serde_json::Value, names: &BTreeMap<String, NodeName>) -> 
             queue: queue(raw.queue, names),
         },
         Err(error) => NodeAnswer {
+            serving: false,
             view: NodeView::default(),
             queue: Err(format!("an answer that is not understood: {error}")),
         },
@@ -223,8 +228,9 @@ mod tests {
 
     #[test]
     fn answers_of_a_whole_a_stopped_and_a_broken_node() {
-        let whole = r#"{"partitions":[],"queue":{"leader":"rabbit@n1","members":["rabbit@n1","rabbit@n2"],"online":["rabbit@n1"],"ready":3,"unacknowledged":1},"running":["rabbit@n3","rabbit@n1"]}"#;
+        let whole = r#"{"partitions":[],"queue":{"leader":"rabbit@n1","members":["rabbit@n1","rabbit@n2"],"online":["rabbit@n1"],"ready":3,"unacknowledged":1},"running":["rabbit@n3","rabbit@n1"],"serving":true}"#;
         let answer = understand(serde_json::from_str(whole).unwrap(), &names());
+        assert!(answer.serving);
         assert_eq!(
             answer.view.running,
             [NodeName("n1".into()), NodeName("n3".into())]
@@ -241,9 +247,9 @@ mod tests {
         );
         assert_eq!(queue.leader, Some(NodeName("n1".into())));
 
-        let stopped =
-            r#"{"partitions":[],"queue":{"error":"{exit,noproc}"},"running":{"error":"x"}}"#;
+        let stopped = r#"{"partitions":[],"queue":{"error":"{exit,noproc}"},"running":{"error":"x"},"serving":false}"#;
         let answer = understand(serde_json::from_str(stopped).unwrap(), &names());
+        assert!(!answer.serving);
         assert!(answer.view.running.is_empty());
         assert_eq!(answer.queue, Err("{exit,noproc}".into()));
 

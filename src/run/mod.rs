@@ -194,11 +194,11 @@ impl Run {
     async fn recover(&self, ready: &Ready) -> Result<(), StageError> {
         let deadline = self.plan.scenario.recovery_timeout;
         let work = async {
+            let emit = self.stages.emit.as_ref();
             if self.plan.scenario.cluster.partition_handling == PartitionHandling::Ignore {
-                let emit = self.stages.emit.as_ref();
                 ready.broker.end_ignored_partition(emit).await?;
             }
-            ready.broker.await_whole(deadline).await?;
+            ready.broker.recover(deadline, emit).await?;
             let (views, leader) = ready.broker.views().await;
             self.stages.emit.emit(Event::ClusterView { views, leader });
             Ok(())
