@@ -117,17 +117,9 @@ fn a_node_that_loses_power_in_the_run_makes_the_verdict_unknown_at_most() {
     let mut running = Running::start(&lab, lab.jtest("run", &arguments));
     running.await_printed("fault 1: injected", UNTIL_CUT);
     lab.script(&["stop", "3"]);
-    // To whoever asks the node, a start that hangs looks the same.
-    lab.on(4, "rabbitmqctl -q stop_app");
     let (status, printed) = running.end();
     lab.script(&["start", "3"]);
     assert_eq!(status.code(), Some(2), "{printed}");
-    assert!(
-        printed.contains("n4: its broker hangs in its start"),
-        "{printed}"
-    );
-    let serving = lab.on(4, "rabbitmqctl -q eval 'rabbit:is_running().'");
-    assert_eq!(serving.trim(), "true");
     let directory = lab.latest();
     assert!(directory.join("results.json").exists());
     assert!(directory.join("nodes/n1").exists());
