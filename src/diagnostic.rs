@@ -196,10 +196,12 @@ impl<'t> Collector<'t> {
         self.found.iter().any(|one| one.severity == Severity::Error)
     }
 
-    /// The warnings, where there are only warnings; else everything, in the order of lines.
+    /// The warnings, where there are only warnings; else everything, the errors first, each kind in the
+    /// order of lines.
     pub fn finish(mut self) -> Result<Diagnostics, Diagnostics> {
         let failed = self.has_errors();
-        self.found.sort_by_key(|one| one.place);
+        self.found
+            .sort_by_key(|one| (one.severity == Severity::Warning, one.place));
         let all = Diagnostics(self.found);
         if failed { Err(all) } else { Ok(all) }
     }
@@ -425,6 +427,17 @@ mod tests {
         let warnings = collector.finish().unwrap();
         assert_eq!(warnings.0[0].message, "first");
         assert_eq!(warnings.0[1].message, "second");
+    }
+
+    #[test]
+    fn errors_come_before_warnings() {
+        let mut collector = Collector::new("f", "a\nb\nc\n");
+        collector.warning(at(1, 1), "warning", "r");
+        collector.error(at(3, 1), "second", "r");
+        collector.error(at(2, 1), "first", "r");
+        let all = collector.finish().unwrap_err().0;
+        let messages: Vec<_> = all.iter().map(|one| one.message.as_str()).collect();
+        assert_eq!(messages, ["first", "second", "warning"]);
     }
 
     #[test]

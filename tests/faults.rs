@@ -19,6 +19,8 @@ use jtest::schedule::{FaultId, Groups, Plan, PlannedFault, PlannedLasts, Planned
 use lab::{Events, Lab, eventually};
 use tokio::sync::watch;
 
+const LAB: &[&str] = &["JTEST_TEST_BARE_LAB", "JTEST_TEST_LAB"];
+
 fn cut(id: u32, inject_at_s: u64, heal_at_s: u64, groups: &[&[usize]]) -> TimedFault {
     let group = |group: &&[usize]| group.iter().map(|n| NodeName(format!("n{n}"))).collect();
     TimedFault {
@@ -234,6 +236,28 @@ async fn a_holder_that_dies_leaves_nodes_that_heal_themselves() {
     assert!(died.elapsed() < LEASE_SHORT + Duration::from_secs(4));
     assert_eq!(lab.sh_all(FIREWALL).await, before);
     cut_and_heal(&lab, HALVES).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the local lab; scripts/test runs it"]
+async fn a_timer_that_fires_before_the_deadline_is_not_the_last_word() {
+    let lab = Lab::connect().await;
+    lab.listen().await;
+    let events = Arc::new(Events::default());
+    let hold = lab
+        .acquire("early", LEASE_SHORT, events.clone())
+        .await
+        .unwrap();
+    cut_for_good(&hold, &events).await;
+    drop(hold);
+    let later = "echo $(($(cat /run/jtest/deadline) + 300)) >/run/jtest/deadline";
+    lab.sh_all(later).await;
+    for n in 1..=5 {
+        eventually("it has healed itself", 3 * LEASE_SHORT, || async {
+            lab.sh(n, LEFTOVERS).await.is_empty()
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

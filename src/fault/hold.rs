@@ -25,7 +25,7 @@ use crate::remote::{Host, RemoteError};
 pub const LEASE_DEFAULT: Duration = Duration::from_secs(60);
 /// Shorter leases would run out between two renewals on a slow host.
 pub const LEASE_MIN: Duration = Duration::from_secs(4);
-/// For a fault to be undone, with retries; afterwards the lease is left to do it.
+/// For a fault to be undone, with retries; no longer than a lease, which does it otherwise.
 pub const HEAL_DEADLINE: Duration = Duration::from_secs(60);
 /// Between a failed renewal and the next attempt.
 const RENEW_PAUSE: Duration = Duration::from_secs(1);
@@ -239,7 +239,8 @@ impl Hold {
 
     /// Undoes the fault of this key on all hosts, or all faults where it is empty, and keeps the hold.
     pub async fn undo(&self, key: &str) -> Result<Vec<String>, super::FaultError> {
-        lease::lift_all(&self.targets, &self.run_id, key, HEAL_DEADLINE).await
+        let deadline = HEAL_DEADLINE.min(self.lease);
+        lease::lift_all(&self.targets, &self.run_id, key, deadline).await
     }
 
     /// Undoes everything that is in force and gives the hosts free.

@@ -46,12 +46,13 @@ jtest_is_held_by() {
   return 1
 }
 
-# Begins the lease anew. $1: its seconds.
+# Begins the lease anew. $1: its seconds. The deadline comes first, so that it has passed when the timer
+# fires.
 jtest_renew() {
-  systemctl restart jtest-lease.timer
-  systemctl is-active --quiet jtest-lease.timer
   echo "$(($(jtest_now) + $1 * 100))" >"$jtest_dir/deadline.new"
   mv "$jtest_dir/deadline.new" "$jtest_dir/deadline"
+  systemctl restart jtest-lease.timer
+  systemctl is-active --quiet jtest-lease.timer
 }
 
 # What is under a fault stays known over a reboot: of each fault its undo, armed before it is injected.

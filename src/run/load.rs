@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::event::Event;
+use crate::fault::hold::HEAL_DEADLINE;
 use crate::history::operation::Nanos;
 use crate::inventory::NodeName;
 use crate::nemesis::{self, NemesisContext, NemesisEnd, NemesisOutcome, Said, World};
@@ -31,9 +32,6 @@ const TAIL: Duration = Duration::from_secs(10);
 /// How often the cluster is asked for its view of itself; an answer costs each node most
 /// of a second of processor time.
 const VIEW_EVERY: Duration = Duration::from_secs(15);
-
-/// For a fault to be undone before the lease is left to do it.
-const HEAL_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What the hosts may take to inject a fault and to heal it: some start a broker again.
 const FAULT_HANDLING: Duration = Duration::from_secs(30);
@@ -118,7 +116,7 @@ impl Run {
             offsets: ready.offsets.clone(),
             peer_port: PEER_PORT,
             queue: self.plan.scenario.queue.name.clone(),
-            heal_deadline: HEAL_DEADLINE,
+            heal_deadline: HEAL_DEADLINE.min(ready.hold.lease()),
             emit: self.stages.emit.clone(),
             world: Arc::new(Watched {
                 broker: ready.broker.clone(),
