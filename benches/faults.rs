@@ -25,6 +25,7 @@ use jtest::inventory::NodeName;
 use jtest::schedule::{Groups, PlannedFault};
 use lab::{Events, Lab};
 
+const LAB: &[&str] = &["JTEST_TEST_LAB"];
 const ROUNDS_DEFAULT: usize = 200;
 
 fn field(hold: &Hold) -> Field {
@@ -57,8 +58,7 @@ struct Ssh {
 
 impl Ssh {
     fn connect() -> Self {
-        let state =
-            PathBuf::from("/var/lib/jtest-lab").join(std::env::var("JTEST_TEST_LAB").unwrap());
+        let state = PathBuf::from("/var/lib/jtest-lab").join(lab::name());
         let ssh = Self {
             state,
             sockets: tempfile::tempdir().unwrap(),

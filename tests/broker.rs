@@ -22,6 +22,8 @@ use std::pin::Pin;
 use bench::Broker;
 use tokio::task::JoinSet;
 
+const LAB: &[&str] = &["JTEST_TEST_LAB"];
+
 type Scenario = (
     &'static str,
     fn(Broker) -> Pin<Box<dyn Future<Output = ()> + Send>>,

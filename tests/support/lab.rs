@@ -1,4 +1,5 @@
-//! The five hosts of `scripts/lab --name $JTEST_TEST_LAB up`, connected.
+//! Five hosts of `scripts/lab --name NAME up`, connected. `crate::LAB` holds the environment variables of
+//! which the first that is set names them.
 
 use std::fs::File;
 use std::net::IpAddr;
@@ -14,8 +15,9 @@ use jtest::fault::{self, Target};
 use jtest::inventory::{HostKeyPolicy, Node, NodeName, SshArgs};
 use jtest::remote::{ConnectOptions, Host, Script, connect};
 
-fn lab_name() -> String {
-    std::env::var("JTEST_TEST_LAB").expect("JTEST_TEST_LAB names a lab that is up")
+pub fn name() -> String {
+    let named = crate::LAB.iter().find_map(|name| std::env::var(name).ok());
+    named.unwrap_or_else(|| panic!("{} names a lab that is up", crate::LAB.join(" or ")))
 }
 
 /// Runs this test again inside the lab's control namespace, from where the hosts can be reached.
@@ -45,7 +47,7 @@ impl Drop for Lab {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async {
                 for n in 1..=5 {
-                    let node = node(&lab_name(), n);
+                    let node = node(&name(), n);
                     let host = connect(&node, &ConnectOptions::default()).await.unwrap();
                     host.run(&Script::new("mend it", MEND)).await.unwrap();
                     fault::hold::heal_all(&[host]).await;
@@ -61,7 +63,7 @@ impl Drop for Lab {
 impl Lab {
     /// Connects, and leaves behind whatever an earlier test left in force.
     pub async fn connect() -> Self {
-        let lab = lab_name();
+        let lab = name();
         enter(&lab);
         // The end-to-end tests take turns by the same file.
         let turn = std::env::temp_dir().join(format!("jtest-e2e-{lab}.lock"));
@@ -121,7 +123,7 @@ impl Lab {
 
     /// Whether a host answers a new connection.
     pub async fn answers(&self, n: usize) -> bool {
-        let node = node(&lab_name(), u8::try_from(n).unwrap());
+        let node = node(&name(), u8::try_from(n).unwrap());
         connect(&node, &ConnectOptions::default()).await.is_ok()
     }
 
