@@ -1,21 +1,13 @@
 # What the broker does by its own means. $1: what is done, $2: the queue under test.
-app_queue() {
-  printf '<<%s>>' "$(printf '%s' "$1" | od -An -v -t u1 | tr -s ' \n' ',' | sed 's/^,//; s/,$//')"
-}
-
-app_state() {
-  rabbit_eval 'case lists:keymember(rabbit, 1, application:which_applications()) of true -> "running"; false -> "stopped" end' ||
-    echo unreachable
-}
-
 look() {
   case $1 in
-    stop-app) echo "app=$(app_state)" ;;
+    stop-app) echo "app=$(rabbit_app || echo unreachable)" ;;
     close-connections)
       echo "asked=$(cat "$jtest_fault/asked" 2>/dev/null || true)"
       look_left=0
       for look_pid in $(cat "$jtest_fault/pids" 2>/dev/null || true); do
-        if [ "$(rabbit_eval "atom_to_list(is_process_alive(list_to_pid(\"$look_pid\")))")" = true ]; then look_left=$((look_left + 1)); fi
+        look_alive=$(rabbit_eval "atom_to_list(is_process_alive(list_to_pid(\"$look_pid\")))") || look_alive=unknown
+        if [ "$look_alive" != false ]; then look_left=$((look_left + 1)); fi
       done
       echo "left=$look_left"
       ;;
@@ -31,12 +23,12 @@ inject() {
   case $1 in
     stop-app) rabbitmqctl -q stop_app </dev/null ;;
     close-connections)
-      inject_pids=$(rabbit_eval 'lists:flatten(lists:join(" ", [pid_to_list(P) || P <- rabbit_networking:connections_local()]))')
+      inject_pids=$(rabbit_eval 'lists:flatten(lists:join(" ", [pid_to_list(P) || P <- rabbit_networking:connections_local()]))') || return 1
       printf '%s\n' "$inject_pids" >"$jtest_fault/pids"
-      rabbit_eval 'integer_to_list(length([rabbit_networking:close_connection(P, "closed by jtest") || P <- rabbit_networking:connections_local()]))' >"$jtest_fault/asked"
+      rabbit_eval 'integer_to_list(length([rabbit_networking:close_connection(P, "closed by jtest") || P <- rabbit_networking:connections_local()]))' >"$jtest_fault/asked" || return 1
       ;;
     kill-queue-process)
-      rabbit_eval "{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, $(app_queue "$2"))),
+      rabbit_eval "{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, $(rabbit_queue "$2"))),
         Mirrors = case erlang:function_exported(amqqueue, get_slave_pids, 1) of
           true -> case amqqueue:get_slave_pids(Q) of L when is_list(L) -> L; _ -> [] end;
           false -> []
@@ -58,8 +50,10 @@ inject() {
 }
 
 undo() {
+  if ! rabbit_runs; then return 0; fi
+  undo_app=$(rabbit_app) || return 1
   # In the background: an application that waits for its peers must not keep the undo from their hosts.
-  if [ "$(app_state)" = stopped ]; then
+  if [ "$undo_app" = stopped ]; then
     systemd-run --quiet --collect --unit="jtest-start-app-$$" rabbitmqctl -q start_app
   fi
 }

@@ -3,10 +3,6 @@
 member_data=/var/lib/rabbitmq/mnesia
 member_unit=/run/systemd/system/rabbitmq-server.service.d/jtest-member.conf
 
-member_queue() {
-  printf '<<%s>>' "$(printf '%s' "$1" | od -An -v -t u1 | tr -s ' \n' ',' | sed 's/^,//; s/,$//')"
-}
-
 member_me() {
   rabbit_eval 'atom_to_list(node())'
 }
@@ -24,7 +20,7 @@ member_cluster() {
 
 # The nodes that have a replica of the queue.
 member_replicas() {
-  rabbit_eval "case rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, $(member_queue "$1"))) of
+  rabbit_eval "case rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, $(rabbit_queue "$1"))) of
       {ok, Q} -> case amqqueue:get_type_state(Q) of
         #{nodes := L} when is_list(L) -> lists:flatten(lists:join(\" \", [atom_to_list(N) || N <- L]));
         #{nodes := M} when is_map(M) -> lists:flatten(lists:join(\" \", [atom_to_list(N) || N <- maps:keys(M)]));
@@ -33,13 +29,14 @@ member_replicas() {
 }
 
 member_leader() {
-  rabbit_eval "{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, $(member_queue "$1"))),
+  rabbit_eval "{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, $(rabbit_queue "$1"))),
     case amqqueue:get_pid(Q) of {Name, _} -> {ok, _, {_, Leader}} = ra:members({Name, node()}), atom_to_list(Leader); P -> atom_to_list(node(P)) end"
 }
 
 member_add_replica() {
-  member_name=$(member_me)
-  case " $(member_replicas "$1") " in
+  member_name=$(member_me) || return 1
+  member_now=$(member_replicas "$1") || return 1
+  case " $member_now " in
     '  ' | *" $member_name "*) ;;
     *) rabbitmq-queues -q add_member "$1" "$member_name" </dev/null >/dev/null ;;
   esac
@@ -59,7 +56,7 @@ look() {
         esac
       fi
       echo "data=$(stat -c %i "$member_data/$look_me" 2>/dev/null || true)"
-      echo "app=$(rabbit_eval 'case lists:keymember(rabbit, 1, application:which_applications()) of true -> "running"; false -> "stopped" end' 2>/dev/null || true)"
+      echo "app=$(rabbit_app 2>/dev/null || true)"
       ;;
     shrink) echo "me=$(member_me)"; echo "replicas=$(member_replicas "$2")" ;;
     transfer) echo "me=$(member_me)"; echo "leader=$(member_leader "$2")" ;;
@@ -67,17 +64,17 @@ look() {
 }
 
 inject() {
-  inject_me=$(member_me)
+  inject_me=$(member_me) || return 1
   case $1 in
     transfer)
-      rabbit_eval "{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, $(member_queue "$2"))),
+      rabbit_eval "{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, $(rabbit_queue "$2"))),
         {Name, _} = amqqueue:get_pid(Q),
         {ok, _, Leader} = ra:members({Name, node()}),
         ok = ra:transfer_leadership(Leader, {Name, node()}), \"done\"" | grep -q done
       ;;
     shrink) rabbitmq-queues -q delete_member "$2" "$inject_me" </dev/null >/dev/null ;;
     forget | reset)
-      inject_other=$(member_other)
+      inject_other=$(member_other) || return 1
       if [ -z "$inject_other" ]; then
         echo 'no other node of the cluster runs' >&2
         return 1

@@ -9,6 +9,13 @@ resource_alarm() {
     echo unknown
 }
 
+# A monitor that does not run, and a broker, have lost the setting; one that does not answer is asked again.
+# $1: the monitor, $2: what it is told.
+resource_restore() {
+  if ! rabbit_runs; then return 0; fi
+  rabbit_eval "case whereis($1) of undefined -> \"gone\"; _ -> $1:$2, \"set\" end" >/dev/null
+}
+
 resource_pid() {
   systemctl show --property MainPID --value "$1" | sed 's/^0$//'
 }
@@ -50,11 +57,11 @@ look() {
 inject() {
   case $1 in
     memory-alarm)
-      rabbit_eval 'lists:flatten(io_lib:format("~w", [vm_memory_monitor:get_vm_memory_high_watermark()]))' >"$jtest_fault/before"
+      rabbit_eval 'lists:flatten(io_lib:format("~w", [vm_memory_monitor:get_vm_memory_high_watermark()]))' >"$jtest_fault/before" || return 1
       rabbit_eval 'vm_memory_monitor:set_vm_memory_high_watermark(0.000001), "set"' >/dev/null
       ;;
     disk-alarm)
-      rabbit_eval 'lists:flatten(io_lib:format("~w", [rabbit_disk_monitor:get_disk_free_limit()]))' >"$jtest_fault/before"
+      rabbit_eval 'lists:flatten(io_lib:format("~w", [rabbit_disk_monitor:get_disk_free_limit()]))' >"$jtest_fault/before" || return 1
       rabbit_eval 'rabbit_disk_monitor:set_disk_free_limit(1000000000000000), "set"' >/dev/null
       ;;
     cpu)
@@ -93,18 +100,12 @@ undo() {
   undo_before=$(cat "$jtest_fault/before" 2>/dev/null) || undo_before=
   if [ -z "$undo_before" ]; then return; fi
   case $1 in
-    # A broker that does not answer has lost the setting with its process, or is asked again.
-    memory-alarm) rabbit_runs || return 0; rabbit_eval "vm_memory_monitor:set_vm_memory_high_watermark($undo_before), \"set\"" >/dev/null ;;
-    disk-alarm) rabbit_runs || return 0; rabbit_eval "rabbit_disk_monitor:set_disk_free_limit($undo_before), \"set\"" >/dev/null ;;
+    memory-alarm) resource_restore vm_memory_monitor "set_vm_memory_high_watermark($undo_before)" ;;
+    disk-alarm) resource_restore rabbit_disk_monitor "set_disk_free_limit($undo_before)" ;;
     descriptors)
       if [ "$(resource_pid rabbitmq-server.service)" = "${undo_before% *}" ]; then
         resource_set_files "${undo_before% *}" "${undo_before#* }"
       fi
       ;;
   esac
-}
-
-# Whether there is a broker that could have kept a setting.
-rabbit_runs() {
-  systemctl is-active --quiet rabbitmq-server.service
 }
