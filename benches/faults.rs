@@ -162,7 +162,7 @@ async fn main() {
             .or_default()
             .push(injected.spread_us.unwrap());
         let healed = cut.heal().await.unwrap();
-        let said = healed.evidence.iter().find_map(|line| {
+        let said = healed.proof.evidence.iter().find_map(|line| {
             line.strip_prefix("the nodes were healed within ")?
                 .split(' ')
                 .next()?

@@ -153,6 +153,8 @@ pub enum Event {
     FaultHealed {
         /// Which.
         fault: FaultId,
+        /// When the last node was without it, on the run's clock; the proof takes longer.
+        at: Nanos,
         /// Proof that it is gone.
         proof: Proof,
     },
@@ -206,6 +208,13 @@ pub enum Event {
     Drained {
         /// Whether it is proven complete.
         proof: DrainProof,
+    },
+    /// jtest did to a broker what an operator would have done, so that the cluster becomes whole.
+    Intervened {
+        /// On which node.
+        node: NodeName,
+        /// What, and why.
+        what: String,
     },
     /// The user or a signal asked to stop.
     Interrupted {

@@ -8,7 +8,7 @@ use super::aim::Known;
 use super::*;
 use crate::event::NodeView;
 use crate::fault::hold::Holder;
-use crate::fault::{self, FaultError, Target};
+use crate::fault::{self, FaultError, Healed, Target};
 use crate::remote::fake::Fake;
 use crate::remote::{Output, RemoteError};
 use crate::scenario::step::{Condition, Leader, Whom};
@@ -30,7 +30,9 @@ impl Emit for Events {
             } => format!("{} asked: {description}", fault.0),
             Event::FaultInjected { fault, .. } => format!("{} injected", fault.0),
             Event::FaultProven { fault, proof } => format!("{} proven: {}", fault.0, proof.proven),
-            Event::FaultHealed { fault, proof } => format!("{} healed: {}", fault.0, proof.proven),
+            Event::FaultHealed { fault, proof, .. } => {
+                format!("{} healed: {}", fault.0, proof.proven)
+            }
             Event::FaultFailed { fault, error } => format!("{} failed: {error}", fault.0),
             Event::AwaitBegan { description, .. } => format!("awaits {description}"),
             Event::AwaitEnded { proof, .. } => {
@@ -190,7 +192,11 @@ fn look(from: u8, is_cut: bool) -> String {
     let mut text = String::new();
     for to in (1..=3).filter(|to| *to != from) {
         if is_cut && (from == 3 || to == 3) {
-            text += &format!("connect 10.0.0.{to} 25672 silent\ndropped OUT 10.0.0.{to} 3\n");
+            text += &format!("connect 10.0.0.{to} 25672 silent\n");
+            // Whichever of the faults of a test has cut them.
+            for key in ["f1", "f2", "f3"] {
+                text += &format!("dropped {key} OUT 10.0.0.{to} 3\n");
+            }
         } else {
             text += &format!("connect 10.0.0.{to} 25672 open\n");
         }
@@ -484,14 +490,15 @@ impl Fault for Easy {
     }
 
     async fn prove(&mut self, _: Instant) -> Proof {
-        self.heal().await.unwrap()
+        self.heal().await.unwrap().proof
     }
 
-    async fn heal(&mut self) -> Result<Proof, FaultError> {
-        Ok(Proof {
+    async fn heal(&mut self) -> Result<Healed, FaultError> {
+        let proof = Proof {
             proven: true,
             evidence: vec![],
-        })
+        };
+        Ok(Healed { at: 0, proof })
     }
 }
 

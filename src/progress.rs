@@ -34,6 +34,7 @@ fn line(record: &Record) -> Option<String> {
     let text = match &record.event {
         Event::StageBegan { stage } => format!("{stage}"),
         Event::StageEnded { stage, error } => format!("{stage} failed: {}", error.as_ref()?),
+        Event::Intervened { node, what } => format!("  {node}: {what}"),
         Event::Note { node, text } => match node {
             Some(node) => format!("  {node}: {text}"),
             None => format!("  {text}"),
@@ -61,7 +62,7 @@ fn line(record: &Record) -> Option<String> {
             fault.0,
             proof_text(proof.proven, "proven", "NOT PROVEN", &proof.evidence)
         ),
-        Event::FaultHealed { fault, proof } => format!(
+        Event::FaultHealed { fault, proof, .. } => format!(
             "  fault {}: {}",
             fault.0,
             proof_text(
@@ -272,6 +273,7 @@ impl Show for Live {
             }
             Event::StageEnded { .. }
             | Event::Note { .. }
+            | Event::Intervened { .. }
             | Event::FaultInjected { .. }
             | Event::FaultProven { .. }
             | Event::AwaitBegan { .. }

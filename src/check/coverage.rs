@@ -7,18 +7,39 @@
 use super::Verdict;
 use super::results::{AwaitCoverage, Coverage, FaultCoverage, Finding};
 use crate::event::{Event, Record};
+use crate::history::operation::{Action, Entry, Nanos};
 use crate::schedule::{FaultId, Plan, PlannedAwait};
 
 /// So many shortfalls are told in a sentence; the data have all.
 const TOLD_MAX: usize = 8;
 
-/// Judges the events against the plan.
-pub fn check(plan: &Plan, events: &[Record]) -> Finding<Coverage> {
-    let faults: Vec<FaultCoverage> = plan
-        .faults()
-        .iter()
-        .map(|fault| cover(fault.id, events))
-        .collect();
+/// A fault that is undone sooner is looked at for so long, for a load at a low rate is a load, too.
+const LOOK_MIN: Nanos = 1_000_000_000;
+
+/// What the events say of each fault of the plan.
+pub fn faults(plan: &Plan, events: &[Record]) -> Vec<FaultCoverage> {
+    let faults = plan.faults();
+    faults.iter().map(|fault| cover(fault.id, events)).collect()
+}
+
+/// Counts an entry of the history for the faults that were in force at its time.
+pub fn count(faults: &mut [FaultCoverage], entry: &Entry) {
+    if entry.action != Action::Publish {
+        return;
+    }
+    for fault in faults {
+        let Some(from) = fault.injected_first_ns else {
+            continue;
+        };
+        let until = fault.healed_ns.map(|until| until.max(from + LOOK_MIN));
+        if entry.time >= from && until.is_none_or(|until| entry.time < until) {
+            fault.publishes += 1;
+        }
+    }
+}
+
+/// Judges the events against the plan. The faults come with all that is counted of them.
+pub fn check(plan: &Plan, events: &[Record], faults: Vec<FaultCoverage>) -> Finding<Coverage> {
     let awaits: Vec<AwaitCoverage> = plan
         .awaits()
         .into_iter()
@@ -59,7 +80,7 @@ fn shortfalls(faults: &[FaultCoverage], awaits: &[AwaitCoverage]) -> String {
     let open: Vec<String> = faults
         .iter()
         .filter(|fault| !is_exercised(fault))
-        .map(|fault| format!("fault {} {}", fault.fault.0, shortfall(fault)))
+        .map(shortfall)
         .collect();
     let mut parts = Vec::new();
     if !not_come.is_empty() {
@@ -88,16 +109,19 @@ fn some_of(all: &[String]) -> String {
 }
 
 fn is_exercised(fault: &FaultCoverage) -> bool {
-    fault.proven && fault.heal_proven
+    fault.proven && fault.heal_proven && fault.publishes > 0
 }
 
-fn shortfall(fault: &FaultCoverage) -> &'static str {
+fn shortfall(fault: &FaultCoverage) -> String {
+    let number = fault.fault.0;
     if fault.injected_last_ns.is_none() {
-        "was not injected"
+        format!("fault {number} was not injected")
     } else if !fault.proven {
-        "is not proven to have bitten"
+        format!("fault {number} is not proven to have bitten")
+    } else if !fault.heal_proven {
+        format!("fault {number} is not proven to be undone")
     } else {
-        "is not proven to be undone"
+        format!("no message was published during fault {number}")
     }
 }
 
@@ -109,6 +133,7 @@ fn cover(id: FaultId, events: &[Record]) -> FaultCoverage {
         injected_last_ns: None,
         spread_us: None,
         healed_ns: None,
+        publishes: 0,
         proven: false,
         evidence: Vec::new(),
         heal_proven: false,
@@ -136,8 +161,8 @@ fn cover(id: FaultId, events: &[Record]) -> FaultCoverage {
                 cover.proven = proof.proven;
                 cover.evidence.clone_from(&proof.evidence);
             }
-            Event::FaultHealed { fault, proof } if *fault == id => {
-                cover.healed_ns = Some(record.time);
+            Event::FaultHealed { fault, at, proof } if *fault == id => {
+                cover.healed_ns = Some(*at);
                 cover.heal_proven = proof.proven;
                 if !proof.proven {
                     cover.errors.extend(proof.evidence.iter().cloned());
@@ -216,6 +241,7 @@ mod tests {
     fn healed(proven: bool) -> Event {
         Event::FaultHealed {
             fault: FaultId(1),
+            at: 0,
             proof: Proof {
                 proven,
                 evidence: vec![],
@@ -240,7 +266,11 @@ mod tests {
             .into_iter()
             .map(|event| Record { time: 20, event })
             .collect();
-        let finding = check(plan, &records);
+        let mut faults = faults(plan, &records);
+        for fault in &mut faults {
+            fault.publishes = 1;
+        }
+        let finding = check(plan, &records, faults);
         assert_eq!(
             (finding.verdict, finding.summary.as_str()),
             (verdict, summary)
@@ -278,7 +308,7 @@ mod tests {
 
     #[test]
     fn without_a_schedule_there_is_nothing_to_prove() {
-        assert_eq!(check(&Plan::default(), &[]).verdict, Verdict::Valid);
+        assert_eq!(check(&Plan::default(), &[], vec![]).verdict, Verdict::Valid);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::losses::{FaultTimes, Losses};
-use super::results::{BrokerLogs, Coverage, Evidence, Finding, Results, TotalQueue};
+use super::results::{BrokerLogs, Coverage, Evidence, FaultCoverage, Finding, Results, TotalQueue};
 use super::total_queue::{self, NotAHistory, Tally};
 use super::{Verdict, coverage, logs};
 use crate::event::{Event, Record, Stage};
@@ -76,9 +76,10 @@ pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
     let events = read_events(&directory.join(EVENTS_FILE))?;
     let history = directory.join(HISTORY_FILE);
 
-    let (tally, history_complete) = tally(&history, &manifest)?;
+    let mut faults = coverage::faults(&manifest.schedule, &events);
+    let (tally, history_complete) = tally(&history, &manifest, &mut faults)?;
     let evidence = evidence(&events, history_complete);
-    let coverage = coverage::check(&manifest.schedule, &events);
+    let coverage = coverage::check(&manifest.schedule, &events, faults);
     let mut sums = tally.sums(&node_names(&manifest));
     if evidence.data.history_complete && evidence.data.drain_complete {
         find_losses(&history, &manifest, &tally, &coverage.data, &mut sums)?;
@@ -138,10 +139,15 @@ fn node_names(manifest: &Manifest) -> Vec<crate::inventory::NodeName> {
         .collect()
 }
 
-fn tally(path: &Path, manifest: &Manifest) -> Result<(Tally, bool), JudgeError> {
+fn tally(
+    path: &Path,
+    manifest: &Manifest,
+    faults: &mut [FaultCoverage],
+) -> Result<(Tally, bool), JudgeError> {
     let mut tally = Tally::default();
     let mut odd = None;
     let reader = each_entry(path, |entry| {
+        coverage::count(faults, entry);
         if odd.is_none() {
             odd = tally.add(entry).err();
         }
@@ -247,6 +253,7 @@ fn evidence(events: &[Record], history_complete: bool) -> Finding<Evidence> {
                 data.drain_complete = proof.complete;
                 data.drain_evidence.clone_from(&proof.evidence);
             }
+            Event::Intervened { node, what } => data.interventions.push(format!("{node}: {what}")),
             _ => {}
         }
     }

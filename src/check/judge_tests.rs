@@ -26,6 +26,23 @@ fn the_three_verdicts() {
 }
 
 #[test]
+fn a_fault_without_load_under_it_proves_nothing() {
+    let idle = Run {
+        load_from_s: 9,
+        ..Run::default()
+    };
+    let results = judge(idle.write().path()).expect("results");
+    assert_eq!(results.verdict, Verdict::Unknown);
+    assert_eq!(results.coverage.data.faults[0].publishes, 0);
+    assert_eq!(
+        results.reasons,
+        ["not all faults were exercised: no message was published during fault 1"]
+    );
+    let results = judge(Run::default().write().path()).expect("results");
+    assert!(results.coverage.data.faults[0].publishes > 0);
+}
+
+#[test]
 fn the_same_directory_gives_the_same_bytes() {
     let run = Run {
         lost: 4..6,
@@ -55,12 +72,12 @@ fn another_version_is_refused_with_the_remedy() {
     let directory = Run::default().write();
     let path = directory.path().join(MANIFEST_FILE);
     let text = fs::read_to_string(&path).expect("run.json");
-    let newer = text.replacen("\"format_version\": 2", "\"format_version\": 9", 1);
+    let newer = text.replacen("\"format_version\": 3", "\"format_version\": 9", 1);
     fs::write(&path, newer).expect("run.json");
     let error = judge(directory.path()).expect_err("a refusal").to_string();
     assert!(
         error.ends_with(
-            "run.json has format version 9, this jtest reads 2; use the jtest that made the run"
+            "run.json has format version 9, this jtest reads 3; use the jtest that made the run"
         ),
         "{error}"
     );

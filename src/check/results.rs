@@ -230,6 +230,9 @@ pub struct FaultCoverage {
     pub spread_us: Option<u64>,
     /// When it was undone.
     pub healed_ns: Option<Nanos>,
+    /// How often publishing a message began or ended while it was in force (or, of one that was undone at
+    /// once, in its first second).
+    pub publishes: u64,
     /// Whether it is proven to have bitten.
     pub proven: bool,
     /// What proves it.
@@ -249,6 +252,8 @@ pub struct Evidence {
     pub drain_complete: bool,
     /// What the brokers answered to that.
     pub drain_evidence: Vec<String>,
+    /// What jtest itself did to brokers so that the cluster became whole, such as a restart.
+    pub interventions: Vec<String>,
     /// Stages that failed, with the reason.
     pub failed_stages: BTreeMap<String, String>,
 }

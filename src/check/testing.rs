@@ -24,6 +24,8 @@ pub struct Run<'a> {
     pub drained: bool,
     /// The first node's log.
     pub log: &'a [u8],
+    /// When the load begins; the fault is there from 3 s to 8 s.
+    pub load_from_s: u64,
 }
 
 impl Default for Run<'_> {
@@ -32,6 +34,7 @@ impl Default for Run<'_> {
             lost: 0..0,
             drained: true,
             log: b"",
+            load_from_s: 0,
         }
     }
 }
@@ -74,8 +77,9 @@ impl Run<'_> {
                     intended: None,
                     redelivered: false,
                 };
-                recorder.record(entry(sequence, Phase::Invoke, Action::Publish));
-                recorder.record(entry(sequence + 1, Phase::Ok, Action::Publish));
+                let at = self.load_from_s + sequence;
+                recorder.record(entry(at, Phase::Invoke, Action::Publish));
+                recorder.record(entry(at + 1, Phase::Ok, Action::Publish));
                 if !self.lost.contains(&sequence) {
                     recorder.record(entry(20, Phase::Ok, Action::Drain));
                 }
@@ -121,6 +125,7 @@ impl Run<'_> {
                 8 * SECOND,
                 Event::FaultHealed {
                     fault,
+                    at: 8 * SECOND,
                     proof: proof(&["gone"]),
                 },
             ),

@@ -8,6 +8,7 @@ use clap::Args;
 use super::input::UsageError;
 use super::target::{self, TargetArgs};
 use super::{Outcome, scenario};
+use crate::diagnostic::visible;
 use crate::report::terminal;
 use crate::run::{self, RunPlan};
 use crate::yaml::parse_duration;
@@ -62,6 +63,9 @@ impl RunArgs {
             command: std::env::args().collect(),
         };
         let end = target::block_on(run::run(plan, progress::for_standard_error()))??;
+        for warning in &end.warnings {
+            eprintln!("warning: {}", visible(warning));
+        }
         let text = terminal::text(&end.results);
         super::print(&format!(
             "\n{text}\nEverything is in {}\n",

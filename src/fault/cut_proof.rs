@@ -21,6 +21,8 @@ pub(super) struct Expectation<'a> {
     pub counted: &'a BTreeSet<(NodeName, Direction)>,
     /// How it was before.
     pub before: &'a Sights,
+    /// The fault's key, which its rules carry.
+    pub key: &'a str,
 }
 
 /// The ways from one node to another: the peer's addresses and ports that answered before.
@@ -122,13 +124,18 @@ impl Expectation<'_> {
         let mut packets = 0;
         for address in &wanted {
             let (dropped, is_counted) = self.dropped(way, *address, sight, during);
+            let dropped = if addresses.is_empty() {
+                dropped.of_all
+            } else {
+                dropped.own
+            };
             if dropped == 0 && is_counted && !addresses.is_empty() {
                 return Err(format!("silent, but nothing to {address} was dropped"));
             }
             packets += dropped;
         }
         if addresses.is_empty() {
-            return if packets > 0 {
+            return if packets > 0 && self.has_rules(way, sight, during) {
                 Ok(format!("silent before already, {packets} packets dropped"))
             } else {
                 Err("it did not answer before either".into())
@@ -148,41 +155,49 @@ impl Expectation<'_> {
         address: IpAddr,
         sight: &Sight,
         during: &Sights,
-    ) -> (u64, bool) {
-        let of = |sight: &Sight, direction, address: IpAddr| {
-            let count = sight.dropped.get(&(direction, address));
-            count.copied().unwrap_or_default()
-        };
+    ) -> (Dropped, bool) {
         let counts = |node: &NodeName, direction| self.counted.contains(&(node.clone(), direction));
-        let mut dropped = 0;
+        let mut dropped = Dropped::default();
         let mut is_counted = false;
         for direction in [Direction::Out, Direction::In] {
             if counts(way.from, direction) {
                 is_counted = true;
-                dropped += of(sight, direction, address);
+                dropped.add(sight, self.key, direction, address);
             }
         }
         // The peer counts by our addresses, of which any of the family may be the one that was used.
-        let ours = self.targets.iter().find(|target| target.name == *way.from);
-        let ours = ours.map_or(&[] as &[IpAddr], |target| &target.addresses);
+        let ours = self.addresses(way.from);
         for direction in [Direction::In, Direction::Out] {
-            if dropped > 0 || !counts(way.to, direction) {
+            if dropped.own > 0 || !counts(way.to, direction) {
                 continue;
             }
             is_counted = true;
             let family = ours
                 .iter()
                 .filter(|ours| ours.is_ipv4() == address.is_ipv4());
-            let theirs = during.get(way.to).into_iter();
-            let count = |theirs| {
-                family
-                    .clone()
-                    .map(|ours| of(theirs, direction, *ours))
-                    .sum::<u64>()
-            };
-            dropped += theirs.map(count).sum::<u64>();
+            if let Some(theirs) = during.get(way.to) {
+                for ours in family {
+                    dropped.add(theirs, self.key, direction, *ours);
+                }
+            }
         }
         (dropped, is_counted)
+    }
+
+    fn addresses(&self, node: &NodeName) -> &[IpAddr] {
+        let target = self.targets.iter().find(|target| target.name == *node);
+        target.map_or(&[], |target| &target.addresses)
+    }
+
+    /// Whether rules of this fault lie between two nodes, on either.
+    fn has_rules(&self, way: &Way<'_>, sight: &Sight, during: &Sights) -> bool {
+        let is_own = |sight: &Sight, of: &[IpAddr]| {
+            let mut rules = sight.dropped.keys();
+            rules.any(|(key, _, address)| key == self.key && of.contains(address))
+        };
+        let theirs = during.get(way.to);
+        is_own(sight, way.addresses)
+            || theirs.is_some_and(|theirs| is_own(theirs, self.addresses(way.from)))
     }
 
     /// Proven: packets were dropped on every way that flaps, and every other way answers.
@@ -199,7 +214,7 @@ impl Expectation<'_> {
             if self.is_severed(&way) {
                 let addresses = way.addresses.iter();
                 let dropped: u64 = addresses
-                    .map(|address| self.dropped(&way, *address, sight, during).0)
+                    .map(|address| self.dropped(&way, *address, sight, during).0.own)
                     .sum();
                 proven &= dropped > 0;
                 evidence.push(format!("{from}→{to}: {dropped} packets dropped so far"));
@@ -217,22 +232,27 @@ impl Expectation<'_> {
         Proof { proven, evidence }
     }
 
-    /// Whether another fault's rules lie between two nodes, now that ours are gone.
+    /// Whether another fault's rules lie between two nodes.
     fn is_cut_still(&self, way: &Way<'_>, address: IpAddr, after: &Sights) -> bool {
-        let drops = |node: &NodeName, of: IpAddr| {
-            let dropped = after.get(node).map(|sight| &sight.dropped);
-            dropped.is_some_and(|dropped| dropped.keys().any(|(_, dropped)| *dropped == of))
+        let drops = |node: &NodeName, of: &[IpAddr]| {
+            let rules = after.get(node).map(|sight| sight.dropped.keys());
+            let mut rules = rules.into_iter().flatten();
+            rules.any(|(key, _, address)| key != self.key && of.contains(address))
         };
-        let ours = self.targets.iter().find(|target| target.name == *way.from);
-        let ours = ours.map_or(&[] as &[IpAddr], |target| &target.addresses);
-        drops(way.from, address) || ours.iter().any(|ours| drops(way.to, *ours))
+        drops(way.from, &[address]) || drops(way.to, self.addresses(way.from))
     }
 
-    /// Proven: every way that answered before the cut answers, but for those that another cut
-    /// holds apart.
+    /// Proven: our rules are gone, and every way that answered before the cut answers, but for those that
+    /// another cut holds apart.
     pub fn judge_reunion(&self, after: &Sights) -> Proof {
         let (mut all, mut answered) = (0, 0);
         let mut evidence = Vec::new();
+        for (node, sight) in after {
+            if sight.dropped.keys().any(|(key, ..)| key == self.key) {
+                evidence.push(format!("{node}: rules of this cut are still there"));
+            }
+        }
+        let is_clean = evidence.is_empty();
         for way in self.ways() {
             for (address, port) in &way.answered {
                 if self.is_cut_still(&way, *address, after) {
@@ -257,8 +277,28 @@ impl Expectation<'_> {
             "{answered} of {all} ways that answered before answer again"
         ));
         Proof {
-            proven: answered == all,
+            proven: is_clean && answered == all,
             evidence,
+        }
+    }
+}
+
+/// Packets that rules have dropped.
+#[derive(Default)]
+struct Dropped {
+    /// By rules of the fault itself.
+    own: u64,
+    /// By rules of any fault.
+    of_all: u64,
+}
+
+impl Dropped {
+    fn add(&mut self, sight: &Sight, own: &str, direction: Direction, address: IpAddr) {
+        for ((key, way, of), packets) in &sight.dropped {
+            if *way == direction && *of == address {
+                self.of_all += packets;
+                self.own += if key == own { *packets } else { 0 };
+            }
         }
     }
 }

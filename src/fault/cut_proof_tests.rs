@@ -2,6 +2,13 @@ use super::*;
 use crate::remote::fake::Fake;
 
 const PORT: u16 = 25672;
+const KEY: &str = "f1";
+const OTHER: &str = "f2";
+
+/// A rule that drops what goes to an address.
+fn out(key: &str, address: IpAddr) -> (String, Direction, IpAddr) {
+    (key.to_owned(), Direction::Out, address)
+}
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -46,7 +53,7 @@ fn sights(seen: impl Fn(usize, usize) -> (Reach, u64)) -> Sights {
             let (reach, dropped) = seen(from, to);
             for address in &targets[to - 1].addresses {
                 sight.reach.insert((*address, PORT), reach);
-                sight.dropped.insert((Direction::Out, *address), dropped);
+                sight.dropped.insert(out(KEY, *address), dropped);
             }
         }
         sights.insert(name(from), sight);
@@ -85,6 +92,7 @@ fn with<T>(
         cut_ports: &[PORT],
         counted,
         before,
+        key: KEY,
     })
 }
 
@@ -169,6 +177,19 @@ fn what_was_cut_before_is_known_by_its_packets() {
 }
 
 #[test]
+fn what_another_fault_drops_proves_nothing() {
+    let mut during = sights(cut);
+    for sight in during.values_mut() {
+        let rules = std::mem::take(&mut sight.dropped).into_iter();
+        let other = rules.map(|((_, _, address), packets)| (out(OTHER, address), packets));
+        sight.dropped = other.collect();
+    }
+    assert!(!judge(&sights(whole), &during).0);
+    let before = sights(|from, to| (cut(from, to).0, 0));
+    assert!(!judge(&before, &during).0);
+}
+
+#[test]
 fn one_way_counts_where_the_rules_are() {
     let counted = BTreeSet::from([(name(3), Direction::In)]);
     let silent = |from: usize, to: usize| (cut(from, to).0, 0);
@@ -182,7 +203,8 @@ fn one_way_counts_where_the_rules_are() {
     assert!(!judge(&during));
     let sight = during.get_mut(&name(3)).unwrap();
     for peer in ["10.77.0.11", "fd77::11", "10.77.0.12", "fd77::12"] {
-        sight.dropped.insert((Direction::In, ip(peer)), 3);
+        let rule = (KEY.to_owned(), Direction::In, ip(peer));
+        sight.dropped.insert(rule, 3);
     }
     assert!(judge(&during));
 }
@@ -210,7 +232,11 @@ fn what_another_cut_holds_apart_is_not_waited_for() {
             "n3" => ["10.77.0.11", "fd77::11"].contains(&&*address.to_string()),
             _ => false,
         };
-        sight.dropped.retain(|(_, address), _| is_cut(address));
+        let rules = std::mem::take(&mut sight.dropped);
+        let cut = rules.into_keys().filter(|(_, _, address)| is_cut(address));
+        sight.dropped = cut
+            .map(|(_, _, address)| (out(OTHER, address), 5))
+            .collect();
         for ((address, _), reach) in &mut sight.reach {
             if !is_cut(address) {
                 *reach = Reach::Open;
@@ -253,4 +279,8 @@ fn a_reunion_needs_every_way_that_answered() {
     assert!(!proof.proven);
     assert_eq!(proof.evidence[0], "n1→n3: 10.77.0.13 port 25672 is silent");
     assert!(!judge(&Sights::new()).proven);
+    let proof = judge(&sights(whole));
+    assert!(!proof.proven);
+    assert_eq!(proof.evidence[0], "n1: rules of this cut are still there");
+    assert!(!judge(&sights(cut)).proven);
 }

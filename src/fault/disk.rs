@@ -23,11 +23,12 @@ pub(super) fn fill(settings: &Settings, _: &Field, key: &str) -> Recipe {
                 (_, is) => Err(format!("{is} % are in use")),
             }
         },
-        healed: |before, now| match (value(before, "used"), value(now, "used")) {
-            (was, is) if is.parse::<f64>().is_ok() => {
-                Ok(format!("{is} % are in use, {was} % before"))
-            }
-            _ => Err("the file system does not say what is in use".into()),
+        healed: |before, now| match (value(now, "file"), value(now, "used")) {
+            ("gone", is) => Ok(format!(
+                "its file is gone: {is} % are in use, {} % before",
+                value(before, "used")
+            )),
+            (_, is) => Err(format!("its file is still there: {is} % are in use")),
         },
         ..recipe("fill", [to.to_string(), String::new()], key)
     }
@@ -51,11 +52,12 @@ pub(super) fn slow(settings: &Settings, _: &Field, key: &str) -> Recipe {
                 ))
             }
         },
-        healed: |_, now| {
-            Ok(format!(
-                "the slowest of 5 writes took {} ms",
+        healed: |_, now| match value(now, "stall") {
+            "inactive" | "failed" => Ok(format!(
+                "nothing stalls it: the slowest of 5 writes took {} ms",
                 write_ms(now)?
-            ))
+            )),
+            state => Err(format!("what stalls it is {state}")),
         },
         ..recipe("slow", [ms("stall"), ms("pause")], key)
     }

@@ -31,8 +31,12 @@ disk_used_percent() {
 
 look() {
   case $1 in
-    fill) echo "used=$(disk_used_percent)" ;;
+    fill)
+      echo "used=$(disk_used_percent)"
+      echo "file=$(if [ -e "$disk_data/.jtest-fill" ]; then echo there; else echo gone; fi)"
+      ;;
     slow)
+      echo "stall=$(systemctl show --property ActiveState --value "jtest-stall-$4.service")"
       look_worst=0
       for look_try in 1 2 3 4 5; do
         look_began=$(date +%s%3N)
@@ -81,6 +85,7 @@ inject() {
       ;;
     read-only)
       mount --bind "$disk_data" "$disk_data"
+      : >"$jtest_fault/mounted"
       mount -o remount,bind,ro "$disk_data"
       ;;
     flip | truncate)
@@ -119,11 +124,14 @@ undo() {
     fill) rm -f "$disk_data/.jtest-fill" ;;
     slow)
       systemctl stop "jtest-stall-$4.service" 2>/dev/null || true
+      if systemctl is-active --quiet "jtest-stall-$4.service"; then return 1; fi
       fsfreeze --unfreeze "$disk_data" 2>/dev/null || true
       ;;
     read-only)
-      # Only what lies on top is ours, and only while it is read-only.
-      if findmnt --noheadings --options ro --mountpoint "$disk_data" >/dev/null; then umount --lazy "$disk_data"; fi
+      if [ -e "$jtest_fault/mounted" ]; then
+        umount --lazy "$disk_data"
+        rm -f "$jtest_fault/mounted"
+      fi
       ;;
   esac
 }

@@ -171,16 +171,23 @@ impl Hold {
         let lease = lease.max(LEASE_MIN);
         let began = Instant::now();
         let mut error = None;
+        let mut taken = Vec::new();
         for wave in [targets.get(..1), targets.get(1..)] {
             let nodes = wave.unwrap_or_default().iter();
             let results = join_all(nodes.map(|target| acquire_one(target, &holder, lease))).await;
-            error = error.or(results.into_iter().find_map(Result::err));
+            for (target, result) in wave.unwrap_or_default().iter().zip(results) {
+                match result {
+                    Ok(Acquired::Taken) => taken.push(target.clone()),
+                    Ok(Acquired::Kept) => {}
+                    Err(refused) => error = error.or(Some(refused)),
+                }
+            }
             if error.is_some() {
                 break;
             }
         }
         if let Some(error) = error {
-            release_all(&targets, &holder.run_id).await;
+            release_all(&taken, &holder.run_id).await;
             return Err(error);
         }
         let (lost_sender, lost) = watch::channel(None);
@@ -238,7 +245,7 @@ impl Hold {
     }
 
     /// Undoes the fault of this key on all hosts, or all faults where it is empty, and keeps the hold.
-    pub async fn undo(&self, key: &str) -> Result<Vec<String>, super::FaultError> {
+    pub async fn undo(&self, key: &str) -> Result<lease::Lifted, super::FaultError> {
         let deadline = HEAL_DEADLINE.min(self.lease);
         lease::lift_all(&self.targets, &self.run_id, key, deadline).await
     }
@@ -251,11 +258,24 @@ impl Hold {
     }
 }
 
-async fn acquire_one(target: &Target, holder: &Holder, lease: Duration) -> Result<(), HoldError> {
+/// How a host became ours.
+enum Acquired {
+    /// Nobody had it.
+    Taken,
+    /// This run had it already, maybe with faults in force.
+    Kept,
+}
+
+async fn acquire_one(
+    target: &Target,
+    holder: &Holder,
+    lease: Duration,
+) -> Result<Acquired, HoldError> {
     let script = lease::acquire_script(holder, lease);
     let text = target.host.run(&script).await?.text();
     match text.lines().last() {
-        Some("taken") => Ok(()),
+        Some("taken") => Ok(Acquired::Taken),
+        Some("kept") => Ok(Acquired::Kept),
         Some("held") => Err(HoldError::HeldBy {
             node: target.name.clone(),
             holder: Box::new(Holder::parse(&text).ok_or_else(|| answer_error(target, &text))?),

@@ -73,10 +73,19 @@ async fn all_are_taken_or_none() {
         .map(|(name, answer)| Arc::new(fake(name, answer)));
     let (hold, _) = acquire(&fakes).await;
     insta::assert_snapshot!(hold.err().unwrap(), @"n2 is held by run r0 of lee@lab (pid 9, `jtest run`, since then); that hold runs out in 42 s unless it is renewed: wait for that run to end, or break it by `jtest heal`");
-    for fake in &fakes {
-        assert_eq!(asked(fake), [TAKE, LET_GO]);
-        assert_eq!(fake.scripts()[1].args, ["released", "r1"]);
+    for taken in [&fakes[0], &fakes[2]] {
+        assert_eq!(asked(taken), [TAKE, LET_GO]);
+        assert_eq!(taken.scripts()[1].args, ["released", "r1"]);
     }
+    assert_eq!(asked(&fakes[1]), [TAKE]);
+}
+
+#[tokio::test]
+async fn what_this_run_had_before_stays_in_force_when_another_host_is_not_to_be_had() {
+    let fakes = [("n1", "kept"), ("n2", "nonsense")].map(|(n, answer)| Arc::new(fake(n, answer)));
+    let (hold, _) = acquire(&fakes).await;
+    assert!(matches!(hold, Err(HoldError::Answer { .. })));
+    assert_eq!(asked(&fakes[0]), [TAKE]);
 }
 
 #[tokio::test]
@@ -84,7 +93,7 @@ async fn who_does_not_get_the_first_asks_no_other() {
     let fakes = [("n1", "nonsense"), ("n2", "taken")].map(|(n, answer)| Arc::new(fake(n, answer)));
     let (hold, _) = acquire(&fakes).await;
     assert!(matches!(hold, Err(HoldError::Answer { .. })));
-    assert_eq!(asked(&fakes[1]), [LET_GO]);
+    assert!(asked(&fakes[1]).is_empty());
 }
 
 #[tokio::test]

@@ -46,9 +46,17 @@ jtest_is_held_by() {
   return 1
 }
 
-# Begins the lease anew. $1: its seconds. The deadline comes first, so that it has passed when the timer
-# fires.
+# Begins the lease anew, unless it is longer by now. $1: its seconds. The deadline comes first, so that it has
+# passed when the timer fires.
 jtest_renew() {
+  if [ "$(jtest_left)" -gt "$(($1 * 100))" ]; then
+    systemctl is-active --quiet jtest-lease.timer
+    return
+  fi
+  if ! grep -qsx "OnActiveSec=$1" "$jtest_units/jtest-lease.timer"; then
+    sed -i "s/^OnActiveSec=.*/OnActiveSec=$1/" "$jtest_units/jtest-lease.timer"
+    systemctl daemon-reload
+  fi
   echo "$(($(jtest_now) + $1 * 100))" >"$jtest_dir/deadline.new"
   mv "$jtest_dir/deadline.new" "$jtest_dir/deadline"
   systemctl restart jtest-lease.timer

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::hold::Holder;
 use super::{FaultError, Target, script, undo_text};
+use crate::inventory::NodeName;
 use crate::remote::{Host, RemoteError, Script};
 
 /// The host's own wait for its lock is 10 s.
@@ -93,20 +94,28 @@ async fn undo(host: &Host, purpose: &str, args: &[&str]) -> Result<HealReport, R
     Ok(HealReport::parse(&host.run(&script).await?.text()))
 }
 
-/// Undoes a fault on all nodes (all faults, where the key is empty) and keeps the hold; says how each
-/// node was left. A failure is tried again until the deadline; afterwards the lease is left to do it.
+/// How an undo left the nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lifted {
+    /// In words, node by node.
+    pub remarks: Vec<String>,
+    /// Where the hold was another's by then: somebody else undid our faults, and nobody knows when.
+    pub lost: Vec<NodeName>,
+}
+
+/// Undoes a fault on all nodes (all faults, where the key is empty) and keeps the hold. A failure is tried again until the deadline; afterwards the lease is left to do it.
 pub(super) async fn lift_all(
     targets: &[Target],
     run_id: &str,
     key: &str,
     deadline: Duration,
-) -> Result<Vec<String>, FaultError> {
+) -> Result<Lifted, FaultError> {
     let lifts = targets
         .iter()
         .map(|target| lift(target, run_id, key, deadline));
     let results = join_all(lifts).await;
     let mut clean = Vec::new();
-    let mut evidence = Vec::new();
+    let mut lifted = Lifted::default();
     let mut errors = Vec::new();
     for (target, result) in targets.iter().zip(results) {
         let report = match result {
@@ -118,9 +127,11 @@ pub(super) async fn lift_all(
         };
         let node = &target.name;
         if report.not_ours {
-            evidence.push(format!("{node}: the hold was lost, and with it our faults"));
+            let text = format!("{node}: the hold was lost, and with it our faults");
+            lifted.remarks.push(text);
+            lifted.lost.push(node.clone());
         } else if report.firewall_as_before == Some(false) {
-            evidence.push(format!(
+            lifted.remarks.push(format!(
                 "{node}: undone, but the firewall is not as before: {}",
                 report.firewall_differences.join("; ")
             ));
@@ -133,9 +144,9 @@ pub(super) async fn lift_all(
     }
     if !clean.is_empty() {
         let text = format!("{}: undone, firewall as before", clean.join(" "));
-        evidence.insert(0, text);
+        lifted.remarks.insert(0, text);
     }
-    Ok(evidence)
+    Ok(lifted)
 }
 
 async fn lift(

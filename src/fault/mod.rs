@@ -103,6 +103,15 @@ pub struct Injected {
     pub notes: Vec<String>,
 }
 
+/// A fault that is undone on all its nodes.
+#[derive(Debug, Clone)]
+pub struct Healed {
+    /// From then on no node had it; the proof takes longer.
+    pub at: Nanos,
+    /// That it is gone.
+    pub proof: Proof,
+}
+
 /// Why a fault could not be injected or healed.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
@@ -126,7 +135,7 @@ pub trait Fault: Send {
     /// Finds out whether it bites, until the deadline at the latest.
     async fn prove(&mut self, deadline: Instant) -> Proof;
     /// Undoes it and proves that it is gone.
-    async fn heal(&mut self) -> Result<Proof, FaultError>;
+    async fn heal(&mut self) -> Result<Healed, FaultError>;
 }
 
 /// Makes a fault of a planned one. `key` names it on the hosts; `leader` is who leads the queue

@@ -11,10 +11,13 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::lease::Lifted;
 use super::volley::Volley;
 use super::{
-    Asked, Fault, FaultError, Field, Injected, Target, lease, script, shared_addresses, undo_text,
+    Asked, Fault, FaultError, Field, Healed, Injected, Target, lease, script, shared_addresses,
+    undo_text,
 };
+use crate::catalog::Group;
 use crate::event::Proof;
 use crate::inventory::NodeName;
 use crate::remote::{RemoteError, Script};
@@ -92,6 +95,24 @@ pub(super) fn plan(
             "{} destroys data of {}, whose data is not there for that; say so in the inventory by \
              jtest_disposable: true",
             planned.kind.name, kept.name
+        )));
+    }
+    let of_control = |target: &Target| {
+        let mut addresses = target.addresses.iter();
+        addresses
+            .find(|address| field.control.contains(address))
+            .copied()
+    };
+    let peers = field.targets.iter();
+    if planned.kind.group == Group::Packet
+        && let Some((peer, address)) = peers
+            .filter_map(|peer| Some((&peer.name, of_control(peer)?)))
+            .next()
+    {
+        return Err(FaultError::Refused(format!(
+            "{}: the address {address} of {peer} is also the control node's, whose packets are never \
+             touched; run jtest on a machine that is no node and no way to one",
+            planned.kind.name
         )));
     }
     if targets.is_empty() {
@@ -281,19 +302,21 @@ impl Fault for NodeFault {
         self.until_found(self.recipe.bitten, deadline).await
     }
 
-    async fn heal(&mut self) -> Result<Proof, FaultError> {
+    async fn heal(&mut self) -> Result<Healed, FaultError> {
         let Field {
             run_id,
             heal_deadline,
             ..
         } = &self.field;
-        let mut lifted = Vec::new();
+        let mut lifted = Lifted::default();
         if self.recipe.has_undo {
             lifted = lease::lift_all(&self.targets, run_id, &self.key, *heal_deadline).await?;
         }
+        let at = self.field.clock.now();
         let deadline = Instant::now() + self.recipe.mend_deadline;
         let mut proof = self.until_found(self.recipe.healed, deadline).await;
-        proof.evidence.splice(0..0, lifted);
-        Ok(proof)
+        proof.evidence.splice(0..0, lifted.remarks);
+        proof.proven &= lifted.lost.is_empty();
+        Ok(Healed { at, proof })
     }
 }

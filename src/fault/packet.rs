@@ -16,7 +16,11 @@ pub(super) fn loss(settings: &Settings, _: &Field, key: &str) -> Recipe {
             "" | "0" => Err("no packet was dropped yet".into()),
             packets => Ok(format!("{packets} packets dropped so far")),
         },
-        healed: |_, _| Ok("its rules are gone".into()),
+        healed: |_, now| match value(now, "rules") {
+            "0" => Ok("its rules are gone".into()),
+            "" => Err("the firewall could not be read".into()),
+            rules => Err(format!("{rules} of its rules are still there")),
+        },
         ..recipe("loss", share.to_string(), key)
     }
 }
@@ -78,6 +82,9 @@ mod tests {
         assert_eq!(loss.args[1], "0.025");
         assert!((loss.bitten)(&Look::new(), &look(&[("dropped", "4")])).is_ok());
         assert!((loss.bitten)(&Look::new(), &look(&[("dropped", "0")])).is_err());
+        assert!((loss.healed)(&Look::new(), &look(&[("rules", "0"), ("dropped", "0")])).is_ok());
+        assert!((loss.healed)(&Look::new(), &look(&[("rules", "2"), ("dropped", "9")])).is_err());
+        assert!((loss.healed)(&Look::new(), &Look::new()).is_err());
         let rate = rate(&Settings::new(), &field(), "f1");
         let passed = |bytes| look(&[("passed", bytes), ("allowed", "150000")]);
         assert!((rate.bitten)(&Look::new(), &passed("120000")).is_ok());

@@ -32,12 +32,14 @@ packet_at_most() {
 look() {
   case $1 in
     loss)
-      look_dropped=0
+      look_rules=0 look_dropped=0
       for look_tool in iptables ip6tables; do
         for look_count in $("$look_tool-save" -c 2>/dev/null | sed -n "s/^\[\([0-9]*\):[0-9]*\] -A JTEST-OUT .*jtest-$3[\" ].*-m statistic.*\$/\1/p"); do
+          look_rules=$((look_rules + 1))
           look_dropped=$((look_dropped + look_count))
         done
       done
+      echo "rules=$look_rules"
       echo "dropped=$look_dropped"
       ;;
     rate)

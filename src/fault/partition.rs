@@ -14,9 +14,10 @@ use super::cut_proof::Expectation;
 use super::grudge::{Cut, Grudges, Way, grudges, resolve};
 use super::probe::{Sights, look};
 use super::volley::Volley;
-use super::{Asked, Fault, FaultError, Field, Injected, lease, script, undo_text};
+use super::{Asked, Fault, FaultError, Field, Healed, Injected, lease, script, undo_text};
 use crate::catalog::{Setting, Settings};
 use crate::event::Proof;
+use crate::history::operation::Nanos;
 use crate::inventory::NodeName;
 use crate::node::firewall::{Direction, rules};
 use crate::schedule::{Groups, describe};
@@ -136,6 +137,7 @@ impl Partition {
             cut_ports: &self.cut_ports,
             counted: &counted,
             before: &self.before,
+            key: &self.key,
         };
         let mut proof = Proof {
             proven: false,
@@ -167,7 +169,7 @@ impl Partition {
     }
 
     /// Ends the cut on all nodes at once; what cannot be is left to the removal of the rules.
-    async fn open_gates(&self) -> Option<String> {
+    async fn open_gates(&self) -> Option<(Nanos, Option<String>)> {
         if self.flap.is_some() {
             return None;
         }
@@ -184,9 +186,11 @@ impl Partition {
             volley.fire(self.field.clock).await
         };
         match opened.await {
-            Ok(fired) => fired
-                .spread_us(&self.field.offsets)
-                .map(|spread| format!("the nodes were healed within {spread} µs of each other")),
+            Ok(fired) => {
+                let spread = fired.spread_us(&self.field.offsets);
+                let words = |us| format!("the nodes were healed within {us} µs of each other");
+                Some((fired.last, spread.map(words)))
+            }
             Err(error) => {
                 tracing::warn!(%error, "open the gates");
                 None
@@ -260,8 +264,8 @@ impl Fault for Partition {
         .await
     }
 
-    async fn heal(&mut self) -> Result<Proof, FaultError> {
-        let opened = self.open_gates().await;
+    async fn heal(&mut self) -> Result<Healed, FaultError> {
+        let (opened_at, opened) = self.open_gates().await.unzip();
         let Field {
             targets,
             run_id,
@@ -269,6 +273,7 @@ impl Fault for Partition {
             ..
         } = &self.field;
         let lifted = lease::lift_all(targets, run_id, &self.key, *heal_deadline).await?;
+        let at = opened_at.unwrap_or_else(|| self.field.clock.now());
         let deadline = Instant::now() + REUNION_DEADLINE;
         let otherwise = "the nodes were not asked in time whether they connect again";
         let mut proof = self
@@ -278,7 +283,8 @@ impl Fault for Partition {
             .await;
         proof
             .evidence
-            .splice(0..0, opened.into_iter().chain(lifted));
-        Ok(proof)
+            .splice(0..0, opened.flatten().into_iter().chain(lifted.remarks));
+        proof.proven &= lifted.lost.is_empty();
+        Ok(Healed { at, proof })
     }
 }

@@ -38,7 +38,7 @@ impl fmt::Display for Reach {
 pub(super) struct Sight {
     /// By the peer's address and port.
     pub reach: BTreeMap<(IpAddr, u16), Reach>,
-    /// What its rules of ours have dropped, whichever fault's they are.
+    /// What its rules of ours have dropped, of every fault.
     pub dropped: DropCounters,
 }
 
@@ -116,7 +116,7 @@ mod tests {
     fn reads_what_a_node_sees() {
         let sight = parse(
             "connect 10.0.0.2 25672 open\nconnect fd77::2 22 silent\nconnect 10.0.0.3 22 refused\n\
-             connect x open\ndropped OUT fd77::2 3\ndropped OUT fd77::2 4\n",
+             connect x open\ndropped f1 OUT fd77::2 3\ndropped f1 OUT fd77::2 4\n",
         );
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         assert_eq!(
@@ -129,7 +129,7 @@ mod tests {
         );
         assert_eq!(
             sight.dropped,
-            BTreeMap::from([((Direction::Out, ip("fd77::2")), 7)])
+            BTreeMap::from([(("f1".to_owned(), Direction::Out, ip("fd77::2")), 7)])
         );
     }
 }

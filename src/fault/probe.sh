@@ -18,5 +18,5 @@ done
 wait
 for probe_tool in iptables ip6tables; do
   "$probe_tool-save" -c 2>/dev/null | sed -n -e '/-m statistic/d' \
-    -e 's/^\[\([0-9]*\):[0-9]*\] -A JTEST-\(IN\|OUT\) -[sd] \([0-9a-f.:]*\)\(\/[0-9]*\)\{0,1\} .*-j DROP$/dropped \2 \3 \1/p'
+    -e 's/^\[\([0-9]*\):[0-9]*\] -A JTEST-\(IN\|OUT\) -[sd] \([0-9a-f.:]*\)\(\/[0-9]*\)\{0,1\} .*--comment "\{0,1\}jtest-\([^ "]*\)"\{0,1\} .*-j DROP$/dropped \5 \2 \3 \1/p'
 done

@@ -10,7 +10,7 @@ use super::watch::Since;
 use super::world::{ask_for_leader, leader};
 use super::{NemesisEnd, Open, Walk, lock};
 use crate::event::Event;
-use crate::fault::{self, Fault, FaultError};
+use crate::fault::{self, Fault, FaultError, Healed};
 use crate::schedule::{FaultId, MOMENT_PROOF_MAX, PROOF_MAX, PlannedLasts, TimedFault};
 
 /// For anybody to say who leads the queue.
@@ -180,11 +180,15 @@ impl Walk<'_> {
         let healed = fault.heal().await;
         lock(&self.cuts).retain(|cut| cut.id != id);
         match healed {
-            Ok(proof) => {
+            Ok(Healed { at, proof }) => {
                 if is_proven && proof.proven {
                     lock(&self.exercised).insert(id);
                 }
-                self.emit(Event::FaultHealed { fault: id, proof });
+                self.emit(Event::FaultHealed {
+                    fault: id,
+                    at,
+                    proof,
+                });
                 Ok(())
             }
             Err(error) => {

@@ -29,8 +29,8 @@ impl fmt::Display for Direction {
     }
 }
 
-/// Packets dropped so far, by direction and the peer's address.
-pub type DropCounters = BTreeMap<(Direction, IpAddr), u64>;
+/// Packets dropped so far, by the fault's key, the direction and the peer's address.
+pub type DropCounters = BTreeMap<(String, Direction, IpAddr), u64>;
 
 /// What is dropped of one address's packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,9 +91,10 @@ pub fn rules(key: &str, drops: &BTreeSet<Drop>, ports: &[u16], control: &[IpAddr
     })
 }
 
-/// Reads a line `dropped IN 10.0.0.1 17` of a probe.
-pub fn parse_dropped(line: &str) -> Option<((Direction, IpAddr), u64)> {
+/// Reads a line `dropped f1 IN 10.0.0.1 17` of a probe.
+pub fn parse_dropped(line: &str) -> Option<((String, Direction, IpAddr), u64)> {
     let mut words = line.strip_prefix("dropped ")?.split(' ');
+    let key = words.next()?.to_owned();
     let direction = match words.next()? {
         "IN" => Direction::In,
         "OUT" => Direction::Out,
@@ -104,7 +105,7 @@ pub fn parse_dropped(line: &str) -> Option<((Direction, IpAddr), u64)> {
     words
         .next()
         .is_none()
-        .then_some(((direction, address), packets))
+        .then_some(((key, direction, address), packets))
 }
 
 #[cfg(test)]
@@ -161,14 +162,15 @@ mod tests {
     fn reads_counters() {
         let address = "fd77::14".parse().unwrap();
         assert_eq!(
-            parse_dropped("dropped OUT fd77::14 17"),
-            Some(((Direction::Out, address), 17))
+            parse_dropped("dropped f1 OUT fd77::14 17"),
+            Some((("f1".to_owned(), Direction::Out, address), 17))
         );
         for wrong in [
             "dropped",
-            "dropped OUT x 1",
-            "dropped UP ::1 1",
-            "dropped IN ::1 1 2",
+            "dropped f1 OUT x 1",
+            "dropped f1 UP ::1 1",
+            "dropped f1 IN ::1 1 2",
+            "dropped IN ::1 1",
         ] {
             assert_eq!(parse_dropped(wrong), None, "{wrong}");
         }

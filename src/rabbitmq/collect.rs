@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
@@ -96,10 +98,21 @@ async fn collect_member(
         Ok(answer) => format!("{answer:#}\n"),
         Err(error) => format!("{error}\n"),
     };
+    let wanted = Wanted::default();
+    let is_wanted = Arc::clone(&wanted.0);
     let unpacked = tokio::task::spawn_blocking(move || {
-        std::fs::create_dir_all(&home)?;
-        std::fs::write(home.join("status.json"), last_words)?;
-        unpack(&packed, &home)
+        let mut part = home.clone().into_os_string();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        std::fs::create_dir_all(&part)?;
+        std::fs::write(part.join("status.json"), last_words)?;
+        let unpacked = unpack(&packed, &part);
+        if is_wanted.load(Ordering::SeqCst) {
+            std::fs::rename(&part, &home)?;
+        } else {
+            std::fs::remove_dir_all(&part)?;
+        }
+        unpacked
     })
     .await
     .unwrap_or_else(|panic| Err(io::Error::other(panic)));
@@ -109,6 +122,22 @@ async fn collect_member(
         node: member.name.clone(),
         error,
     })
+}
+
+/// Set as long as somebody waits for what is unpacked. Nobody can stop the thread that does it, and what it
+/// gave later would not be what the verdict was made of.
+struct Wanted(Arc<AtomicBool>);
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 /// What the host sent, and how that ended.

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Broker;
 use super::status::NodeAnswer;
-use crate::event::Emit;
+use crate::event::{Emit, Event};
 use crate::inventory::NodeName;
 use crate::remote::{RemoteError, Script};
 use crate::scenario::QueueType;
@@ -65,13 +65,13 @@ impl Broker {
         }
         let hanging = self.hanging().await;
         for name in &hanging {
-            emit.note(
-                Some(name),
-                format!(
+            emit.emit(Event::Intervened {
+                node: name.clone(),
+                what: format!(
                     "its broker hangs in its start since {} s or more: killed and started again, with its data",
                     patience.as_secs()
                 ),
-            );
+            });
         }
         self.run_on(&hanging, "start a hanging broker again", RESTART)
             .await?;
@@ -137,10 +137,11 @@ impl Broker {
             .filter(|name| !kept.contains(name))
             .collect();
         for name in &restarted {
-            emit.note(
-                Some(name),
-                "restarting its application, as `ignore` needs: the other side is kept".to_owned(),
-            );
+            emit.emit(Event::Intervened {
+                node: name.clone(),
+                what: "its application is restarted, as `ignore` needs: the other side is kept"
+                    .to_owned(),
+            });
         }
         let purpose = "restart the broker's application";
         let script = "rabbitmqctl -q stop_app && exec rabbitmqctl -q start_app";

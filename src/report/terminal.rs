@@ -41,6 +41,13 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
         logs(out, &results.logs.lines)?;
     }
     let evidence = &results.evidence.data;
+    if !evidence.interventions.is_empty() {
+        writeln!(out, "What jtest did to have the cluster whole again:")?;
+        for line in &evidence.interventions {
+            wrapped(out, line)?;
+        }
+        writeln!(out)?;
+    }
     if evidence.drain_complete {
         writeln!(out, "Drain proven complete:")?;
         for line in &evidence.drain_evidence {

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
 
 use crate::check::judge::{HISTORY_FILE, RESULTS_FILE, judge, to_json};
@@ -78,6 +78,8 @@ pub struct RunEnd {
     pub directory: PathBuf,
     /// The verdict with its findings.
     pub results: Results,
+    /// What failed after the verdict, which stands.
+    pub warnings: Vec<String>,
 }
 
 /// The run cannot be made as it was asked for; nothing on the hosts was changed.
@@ -119,8 +121,12 @@ pub async fn run(plan: RunPlan, show: Box<dyn Show>) -> anyhow::Result<RunEnd> {
         stages: Stages { emit, interrupt },
     };
     let outcome = run.walk().await;
-    guard.finish().context("write events.jsonl")?;
-    outcome
+    let written = guard.finish();
+    let mut end = outcome?;
+    if let Err(error) = written {
+        end.warnings.push(format!("events.jsonl: {error:#}"));
+    }
+    Ok(end)
 }
 
 impl Run {
@@ -145,11 +151,17 @@ impl Run {
         self.exercise(&ready, recorder, recording).await;
         self.collect(&ready).await;
         for (node, healed) in ready.hold.release().await {
-            if let Err(error) = healed {
-                emit.note(
-                    Some(&node),
-                    format!("not released, its lease will: {error}"),
-                );
+            match healed {
+                Ok(report) if report.firewall_as_before == Some(false) => {
+                    let differences = report.firewall_differences.join("; ");
+                    let text = format!("its firewall is not as before: {differences}");
+                    emit.note(Some(&node), text);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let text = format!("not released, its lease will: {error}");
+                    emit.note(Some(&node), text);
+                }
             }
         }
         self.conclude().await
@@ -185,8 +197,12 @@ impl Run {
     }
 
     async fn heal(&self, ready: &Ready) -> anyhow::Result<()> {
-        for remark in ready.hold.undo("").await? {
+        let lifted = ready.hold.undo("").await?;
+        for remark in lifted.remarks {
             self.stages.emit.note(None, remark);
+        }
+        if let Some(node) = lifted.lost.first() {
+            bail!("{node} was not held by this run any more, so that others may have changed it");
         }
         Ok(())
     }
@@ -227,7 +243,12 @@ impl Run {
             deadline,
         };
         let work = async {
-            let proof = drain::run(context, || ready.broker.counts()).await;
+            let mut proof = drain::run(context, || ready.broker.counts()).await;
+            // Whoever has the hosts may have emptied the queue.
+            if let Err(error) = self.heal(ready).await {
+                proof.complete = false;
+                proof.evidence.push(format!("{error:#}"));
+            }
             self.stages.emit.emit(Event::Drained { proof });
             Ok(())
         };
@@ -280,6 +301,7 @@ impl Run {
         Ok(RunEnd {
             directory: self.directory.clone(),
             results,
+            warnings: Vec::new(),
         })
     }
 }

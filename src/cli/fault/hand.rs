@@ -121,7 +121,7 @@ impl Hand {
                 () = tokio::time::sleep_until(heal_at) => {}
                 _ = tokio::signal::ctrl_c() => {}
             }
-            let healed = fault.heal().await?;
+            let healed = fault.heal().await?.proof;
             tell("healed", &healed)?;
             is_good &= healed.proven;
         } else if planned.kind.lasting == Lasting::Lasting {
@@ -152,9 +152,9 @@ impl Hand {
             print("nothing to undo\n")?;
         }
         for (key, about) in &undone {
-            let remarks = self.hold.undo(key).await?;
+            let lifted = self.hold.undo(key).await?;
             print(&format!("undone: {}\n", visible(about)))?;
-            for remark in remarks {
+            for remark in lifted.remarks {
                 print(&format!("  {}\n", visible(&remark)))?;
             }
         }
