@@ -410,20 +410,6 @@ schedule:
   - {at: 50s, fault: partition, groups: one, duration: 20s}
 ";
     insta::assert_snapshot!(told(text, &[]), @r"
-    warning: 4 replicas survive no more than 3 do
-     --> s.yaml:3:33
-      |
-    3 | queue: {type: quorum, replicas: 4}
-      |                                 ^
-      = help: choose an odd number
-
-    warning: the load ends after 1m40s, before the last fault is injected after 7m
-     --> s.yaml:4:20
-      |
-    4 | workload: {amount: 1000 messages, rate: 10}
-      |                    ^
-      = help: let it last longer, or write `amount: schedule`
-
     error: a step is due after 10s that cannot begin before 3m, when the steps before it are over
      --> s.yaml:7:10
       |
@@ -437,6 +423,20 @@ schedule:
     8 |   - {at: 50s, fault: partition, groups: one, duration: 20s}
       |          ^
       = help: begin at 7m or later, or let both go on at once: `parallel: [[...], [...]]`
+
+    warning: 4 replicas survive no more than 3 do
+     --> s.yaml:3:33
+      |
+    3 | queue: {type: quorum, replicas: 4}
+      |                                 ^
+      = help: choose an odd number
+
+    warning: the load ends after 1m40s, before the last fault is injected after 7m
+     --> s.yaml:4:20
+      |
+    4 | workload: {amount: 1000 messages, rate: 10}
+      |                    ^
+      = help: let it last longer, or write `amount: schedule`
 
     warning: a cut of 20s may never be noticed by the brokers: with a net_ticktime of 30s that takes up to 37s500ms
      --> s.yaml:8:56
