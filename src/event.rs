@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::duration::duration_ms;
 use crate::history::operation::Nanos;
 use crate::inventory::NodeName;
-use crate::scenario::duration_ms;
 use crate::schedule::{AwaitId, FaultId};
 
 /// The stages of a run, in their order.

@@ -17,6 +17,7 @@ pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod diagnostic;
+pub mod duration;
 pub mod event;
 pub mod fault;
 pub mod history;

@@ -244,7 +244,7 @@ impl<'a> Walk<'a> {
         if came {
             return Ok(());
         }
-        let within = crate::scenario::duration::show(awaited.within);
+        let within = crate::duration::show(awaited.within);
         let text = format!("{condition}: not within {within}");
         Err(self.end(NemesisEnd::NotCome(text)))
     }

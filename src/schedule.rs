@@ -23,9 +23,10 @@ pub use self::outline::{Moment, Outline, Outlined, outline};
 pub use self::picture::{table, timeline};
 pub use self::planned::{Groups, Nodes, PlannedAim, PlannedFault, describe, words};
 use self::unroll::Unroll;
+use crate::duration::duration_ms;
 use crate::inventory::NodeName;
 use crate::scenario::step::{Condition, optional_ms};
-use crate::scenario::{FaultSpec, Scenario, duration_ms};
+use crate::scenario::{FaultSpec, Scenario};
 
 /// For the proof of a fault whose end is not planned; the next step comes after it.
 pub const PROOF_MAX: Duration = Duration::from_secs(30);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{did_you_mean, quoted};
-use crate::scenario::{duration, duration_ms};
+use crate::duration::{self, duration_ms};
 use crate::yaml::parse_duration;
 
 /// The settings of one fault, by the names of its parameters.

@@ -21,8 +21,6 @@ use crate::event::Emit;
 use crate::inventory::NodeName;
 use crate::remote::{Host, RemoteError};
 
-/// How long a host keeps a hold beyond its last renewal, where nobody says otherwise.
-pub const LEASE_DEFAULT: Duration = Duration::from_secs(60);
 /// Shorter leases would run out between two renewals on a slow host.
 pub const LEASE_MIN: Duration = Duration::from_secs(4);
 /// For a fault to be undone, with retries; no longer than a lease, which does it otherwise.

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::deploy::DeployError;
 use super::evaluate::{evaluate, fill};
 use super::{Broker, Member, OWN_PREFIX, USER, VHOST, ready};
@@ -12,6 +14,7 @@ use crate::scenario::QueueType;
 
 const SETUP: &str = include_str!("setup.erl");
 const POLICY: &str = include_str!("policy.erl");
+const EFFECTIVE: &str = include_str!("effective.erl");
 const CLEANUP: &str = include_str!("cleanup.erl");
 
 const SETUP_DEADLINE: Duration = Duration::from_secs(60);
@@ -21,6 +24,15 @@ pub(super) const WHOLE_DEADLINE: Duration = Duration::from_secs(180);
 
 /// The same for brokers that were found running: starting them from nothing takes no longer.
 pub(super) const FOUND_WHOLE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What policies make of the queue.
+#[derive(Deserialize)]
+struct Effective {
+    /// The policy that wins.
+    name: String,
+    /// What of it lets messages go.
+    limits: Vec<String>,
+}
 
 impl Broker {
     /// The user, the policy, the empty queue; then the proof that the cluster is ready.
@@ -36,6 +48,7 @@ impl Broker {
             .await
             .map_err(|error| DeployError::Hosts(vec![error]))?;
         ready::declare(self).await.map_err(DeployError::NotReady)?;
+        self.refuse_foreign_policies(first).await?;
         self.await_whole(whole_within).await?;
         ready::prove(self).await.map_err(DeployError::NotReady)?;
         emit.note(
@@ -75,6 +88,38 @@ impl Broker {
         );
         let purpose = "set the queue's policy";
         evaluate::<bool>(&first.host, purpose, &expression, SETUP_DEADLINE).await?;
+        Ok(())
+    }
+
+    /// Policies of a cluster that goes on can let messages go that were confirmed, which is no loss, and can
+    /// win over the one that makes mirrors.
+    async fn refuse_foreign_policies(&self, first: &Member) -> Result<(), DeployError> {
+        let expression = fill(
+            EFFECTIVE,
+            &[
+                ("VHOST", &self.credentials.vhost),
+                ("QUEUE", &self.queue.name),
+            ],
+        );
+        let purpose = "look at the queue's policies";
+        let effective: Effective = evaluate(&first.host, purpose, &expression, SETUP_DEADLINE)
+            .await
+            .map_err(|error| DeployError::Hosts(vec![error]))?;
+        let queue = &self.queue.name;
+        if !effective.limits.is_empty() {
+            return Err(DeployError::NotReady(format!(
+                "a policy of the cluster sets {} for {queue}, so that messages go which nobody has read; \
+                 make an exception for this queue, or name another one",
+                effective.limits.join(", ")
+            )));
+        }
+        if self.queue.kind == QueueType::Mirrored && effective.name != OWN_PREFIX {
+            return Err(DeployError::NotReady(format!(
+                "the policy `{}` of the cluster wins over the one that mirrors {queue}; make an exception \
+                 for this queue, or name another one",
+                effective.name
+            )));
+        }
         Ok(())
     }
 

@@ -106,18 +106,21 @@ impl Run {
             .map_err(cause)?;
         let deadline = self.plan.scenario.cluster.deploy_timeout;
         let members = members(&self.plan.inventory.nodes, hosts);
-        let deploy = self.deploy(members);
-        let broker = self
+        let deploy = async {
+            let broker = self.deploy(members).await?;
+            let is_new = facts.iter().any(|facts| facts.rabbitmq.is_none());
+            let facts = if is_new {
+                self.preflight(hosts).await?
+            } else {
+                facts
+            };
+            Ok((broker, facts))
+        };
+        let (broker, facts) = self
             .stages
             .stage(Stage::Deploy, deadline, Urgency::Stop, deploy)
             .await
             .map_err(cause)?;
-        let facts = if facts.iter().any(|facts| facts.rabbitmq.is_none()) {
-            // The package has come only now.
-            self.preflight(hosts).await?
-        } else {
-            facts
-        };
         let offsets = offsets(&self.node_names(), &facts);
         self.manifest(facts)
             .write(&self.directory)

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::step::{Gap, Lasts};
-use super::{Amount, QueueType, Scenario, Step, duration};
+use super::{Amount, QueueType, Scenario, Step};
 use crate::diagnostic::{Collector, Place};
+use crate::duration;
 use crate::yaml::{Kind, Value};
 
 /// Checks a scenario whose values are each sound.

@@ -7,7 +7,6 @@ mod broker;
 mod builtin;
 mod checks;
 mod conditions;
-pub mod duration;
 mod faults;
 mod overrides;
 mod parse;
@@ -22,6 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{KindRef, Settings};
+use crate::duration::duration_ms;
 
 pub use self::broker::{BrokerVersion, Refusal, refusals, without_effect};
 pub use self::builtin::{BUILTINS, Builtin, DEFAULT, builtin, is_path};
@@ -265,23 +265,6 @@ impl NodesSpec {
         ("leader-side", Self::LeaderSide),
         ("other-side", Self::OtherSide),
     ];
-}
-
-/// Durations as whole milliseconds.
-pub mod duration_ms {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    /// Writes milliseconds.
-    pub fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
-    }
-
-    /// Reads milliseconds.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        u64::deserialize(deserializer).map(Duration::from_millis)
-    }
 }
 
 #[cfg(test)]

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use super::{
     Amount, Cluster, PartitionHandling, Queue, QueueType, Scenario, Source, Workload, checks,
-    duration, overrides, steps,
+    overrides, steps,
 };
 use crate::diagnostic::{Collector, Diagnostics, quoted};
+use crate::duration;
 use crate::yaml::{self, Fields, Kind, Value, parse_duration};
 
 /// A scenario that can be used, with the warnings about it.

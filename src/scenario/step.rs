@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FaultSpec, duration, duration_ms};
+use super::FaultSpec;
+use crate::duration::{self, duration_ms};
 use crate::inventory::NodeName;
 
 /// One step of a schedule.

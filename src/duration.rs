@@ -1,4 +1,4 @@
-//! Durations as people read and write them: `250ms`, `10s`, `1m30s`, `2h`.
+//! Durations as people read and write them, `250ms`, `10s`, `1m30s`, `2h`, and as files of a run have them.
 
 use std::time::Duration;
 
@@ -20,6 +20,23 @@ pub fn show(duration: Duration) -> String {
         text.push_str("0s");
     }
     text
+}
+
+/// Durations as whole milliseconds.
+pub mod duration_ms {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes milliseconds.
+    pub fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Reads milliseconds.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
 }
 
 #[cfg(test)]
