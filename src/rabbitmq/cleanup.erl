@@ -1,7 +1,7 @@
 %% Removes from a broker what jtest made there: its user, its policy, and the queues that bear its
 %% name. The value tells what was found.
 Mine = [Queue || Queue <- rabbit_amqqueue:list(VHOST),
-    {resource, _, queue, <<"jtest", _/binary>>} <- [amqqueue:get_name(Queue)]],
+    {resource, _, queue, <<"jtest.", _/binary>>} <- [amqqueue:get_name(Queue)]],
 [{ok, _} = rabbit_amqqueue:delete(Queue, false, false, <<"jtest">>) || Queue <- Mine],
 Policy = case rabbit_policy:lookup(VHOST, <<"jtest">>) of
     not_found -> [];

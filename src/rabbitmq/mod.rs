@@ -41,7 +41,10 @@ const USER: &str = "jtest";
 const VHOST: &str = "/";
 
 /// Queues of these names are jtest's on a cluster that is not.
-const OWN_PREFIX: &str = "jtest";
+const OWN_PREFIX: &str = "jtest.";
+
+/// The policy that jtest sets.
+const POLICY_NAME: &str = "jtest";
 
 /// A node of the cluster.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::deploy::DeployError;
 use super::evaluate::{evaluate, fill};
-use super::{Broker, Member, OWN_PREFIX, USER, VHOST, ready};
+use super::{Broker, Member, OWN_PREFIX, POLICY_NAME, USER, VHOST, ready};
 use crate::event::Emit;
 use crate::remote::RemoteError;
 use crate::scenario::QueueType;
@@ -62,7 +62,7 @@ impl Broker {
         if self.makes_user {
             let credentials = &self.credentials;
             let rights = if self.is_existing {
-                format!("^({OWN_PREFIX}.*|amq\\.default)$")
+                format!("^({}.*|amq\\.default)$", escape_regex(OWN_PREFIX))
             } else {
                 ".*".to_owned()
             };
@@ -113,7 +113,7 @@ impl Broker {
                 effective.limits.join(", ")
             )));
         }
-        if self.queue.kind == QueueType::Mirrored && effective.name != OWN_PREFIX {
+        if self.queue.kind == QueueType::Mirrored && effective.name != POLICY_NAME {
             return Err(DeployError::NotReady(format!(
                 "the policy `{}` of the cluster wins over the one that mirrors {queue}; make an exception \
                  for this queue, or name another one",
