@@ -1,11 +1,12 @@
 //! Reads a history back, in batches of columns.
 //!
 //! A killed run leaves a file without its end: everything up to the last whole batch is
-//! given, and [`Reader::is_complete`] then says no. A file of another version or with other
+//! given, and [`Reader::is_complete`] then says no. So it does where the end comes before the
+//! file's: a lost page of zeros reads as an end. A file of another version or with other
 //! columns is refused rather than guessed at.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -122,6 +123,10 @@ impl Reader {
             self.torn = true;
             return Ok(None);
         };
+        if batch.is_none() {
+            let rest = self.stream.get_mut().fill_buf();
+            self.torn = !rest.is_ok_and(<[u8]>::is_empty);
+        }
         batch
             .map(|batch| Batch::new(batch, self.nodes.len()))
             .transpose()
@@ -412,6 +417,29 @@ mod tests {
             Some(&30),
             "the last batch does not need the end"
         );
+    }
+
+    #[test]
+    fn an_end_in_the_middle_is_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("history.arrow");
+        write(&path, 30, 3);
+        let whole = std::fs::read(&path).unwrap();
+        let mut ended_early = 0;
+        for at in (0..whole.len() - END_OF_STREAM.len()).step_by(64) {
+            for end in [END_OF_STREAM, [0; 8]] {
+                let mut bytes = whole.clone();
+                bytes[at..at + end.len()].copy_from_slice(&end);
+                std::fs::write(&path, &bytes).unwrap();
+                if let Ok((entries, complete)) = read(&path)
+                    && entries.len() < 30
+                {
+                    assert!(!complete, "{end:?} at {at} leaves {}", entries.len());
+                    ended_early += 1;
+                }
+            }
+        }
+        assert!(ended_early > 0);
     }
 
     proptest! {
