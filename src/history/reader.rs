@@ -6,7 +6,7 @@
 //! columns is refused rather than guessed at.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -18,14 +18,12 @@ use arrow_array::{Array, BooleanArray, Int64Array, PrimitiveArray, RecordBatch};
 use arrow_ipc::reader::StreamReader;
 use arrow_schema::ArrowError;
 
+use super::frames::Frames;
 use super::operation::{Action, Cause, Entry, Nanos, Phase};
 use super::schema::{
     ACTIONS, CAUSES, HISTORY_VERSION, NODES_KEY, PHASES, RUN_ID_KEY, VERSION_KEY, column, schema,
 };
 use crate::inventory::NodeName;
-
-/// The end-of-stream marker of Arrow IPC: a continuation mark and a length of zero.
-const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 /// Why a history cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -51,11 +49,11 @@ pub enum HistoryError {
 /// A history that is being read.
 pub struct Reader {
     path: PathBuf,
-    stream: StreamReader<BufReader<File>>,
+    stream: StreamReader<Frames<BufReader<File>>>,
     run_id: String,
     nodes: Vec<NodeName>,
-    has_end: bool,
     torn: bool,
+    complete: bool,
 }
 
 impl Reader {
@@ -69,9 +67,8 @@ impl Reader {
             path: path.to_owned(),
             reason,
         };
-        let mut file = File::open(path).map_err(io)?;
-        let has_end = ends_with_marker(&mut file).map_err(io)?;
-        let stream = guarded(|| StreamReader::try_new(BufReader::new(file), None))
+        let file = Frames::new(BufReader::new(File::open(path).map_err(io)?));
+        let stream = guarded(|| StreamReader::try_new(file, None))
             .map_err(|error| not_ours(error.to_string()))?;
         let found = stream.schema();
         let metadata = |key: &str| found.metadata().get(key).cloned();
@@ -98,8 +95,8 @@ impl Reader {
             stream,
             run_id,
             nodes,
-            has_end,
             torn: false,
+            complete: false,
         })
     }
 
@@ -124,8 +121,7 @@ impl Reader {
             return Ok(None);
         };
         if batch.is_none() {
-            let rest = self.stream.get_mut().fill_buf();
-            self.torn = !rest.is_ok_and(<[u8]>::is_empty);
+            self.complete = self.stream.get_mut().has_ended();
         }
         batch
             .map(|batch| Batch::new(batch, self.nodes.len()))
@@ -138,19 +134,8 @@ impl Reader {
 
     /// Once the last batch was read: whether the recorder had ended the file and all of it was readable.
     pub fn is_complete(&self) -> bool {
-        self.has_end && !self.torn
+        self.complete && !self.torn
     }
-}
-
-fn ends_with_marker(file: &mut File) -> io::Result<bool> {
-    let length = file.seek(SeekFrom::End(0))?;
-    let mut tail = [0; END_OF_STREAM.len()];
-    if length >= tail.len() as u64 {
-        file.seek(SeekFrom::End(-(tail.len() as i64)))?;
-        file.read_exact(&mut tail)?;
-    }
-    file.rewind()?;
-    Ok(tail == END_OF_STREAM)
 }
 
 /// The Arrow reader is not written for damaged files and may panic on one; to us that is damage.
@@ -426,8 +411,9 @@ mod tests {
         write(&path, 30, 3);
         let whole = std::fs::read(&path).unwrap();
         let mut ended_early = 0;
-        for at in (0..whole.len() - END_OF_STREAM.len()).step_by(64) {
-            for end in [END_OF_STREAM, [0; 8]] {
+        let marker = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+        for at in (0..whole.len() - marker.len()).step_by(64) {
+            for end in [marker, [0; 8]] {
                 let mut bytes = whole.clone();
                 bytes[at..at + end.len()].copy_from_slice(&end);
                 std::fs::write(&path, &bytes).unwrap();

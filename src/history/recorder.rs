@@ -29,7 +29,7 @@ pub const FLUSH_EVERY: Duration = Duration::from_millis(500);
 const QUEUE_MAX: usize = 65_536;
 
 /// Entries of one batch at most.
-const BATCH_MAX: usize = 65_536;
+pub(super) const BATCH_MAX: usize = 65_536;
 
 enum Message {
     Entry(Entry),
