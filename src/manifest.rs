@@ -1,11 +1,12 @@
 //! `run.json`: what a run was, written before its first fault. There is no secret in it.
 
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::NodeName;
+use crate::run_dir;
 use crate::scenario::Scenario;
 use crate::schedule::Plan;
 
@@ -14,6 +15,9 @@ pub const FORMAT_VERSION: u32 = 3;
 
 /// Its name in a run directory.
 pub const MANIFEST_FILE: &str = "run.json";
+
+/// Far more than the longest schedule takes.
+const BYTES_MAX: u64 = 64 << 20;
 
 /// `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,13 +82,13 @@ impl Manifest {
     pub fn write(&self, directory: &Path) -> io::Result<()> {
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
-        std::fs::write(directory.join(MANIFEST_FILE), text)
+        run_dir::write(&directory.join(MANIFEST_FILE), &text)
     }
 
     /// Reads `run.json` of a run directory.
     pub fn read(directory: &Path) -> Result<Self, ManifestError> {
         let path = directory.join(MANIFEST_FILE);
-        let text = match std::fs::read(&path) {
+        let text = match read_bounded(&path) {
             Ok(text) => text,
             Err(error) => return Err(ManifestError::Io { path, error }),
         };
@@ -100,6 +104,17 @@ impl Manifest {
         }
         serde_json::from_slice(&text).map_err(|error| ManifestError::Malformed { path, error })
     }
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let file = run_dir::open(path)?;
+    file.take(BYTES_MAX + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > BYTES_MAX {
+        let error = format!("it is larger than {BYTES_MAX} bytes");
+        return Err(io::Error::other(error));
+    }
+    Ok(text)
 }
 
 /// One node of a run.

@@ -4,7 +4,6 @@
 //! same bytes. What happens after the collecting (the check, the report) is not looked at:
 //! it is not part of the evidence.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +15,7 @@ use crate::event::{Event, Record, Stage};
 use crate::history::operation::Entry;
 use crate::history::reader::{HistoryError, Reader};
 use crate::manifest::{FORMAT_VERSION, Manifest, ManifestError};
+use crate::run_dir;
 
 /// Its name in a run directory.
 pub const HISTORY_FILE: &str = "history.arrow";
@@ -211,7 +211,7 @@ pub fn read_events(path: &Path) -> Result<Vec<Record>, JudgeError> {
         path: path.to_owned(),
         error,
     };
-    let mut file = BufReader::new(File::open(path).map_err(failed)?);
+    let mut file = BufReader::new(run_dir::open(path).map_err(failed)?);
     let mut events = Vec::new();
     let mut line = Vec::new();
     loop {

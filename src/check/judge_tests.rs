@@ -109,6 +109,23 @@ fn a_run_cut_off_anywhere_is_never_valid() {
     assert_eq!(results.verdict, Verdict::Valid);
 }
 
+#[test]
+fn a_file_without_end_is_refused() {
+    for file in FILES {
+        let directory = Run::default().write();
+        let path = directory.path().join(file);
+        fs::remove_file(&path).expect("a file to remove");
+        std::os::unix::fs::symlink("/dev/zero", &path).expect("a link");
+        let error = judge(directory.path()).expect_err("a refusal").to_string();
+        assert!(error.contains("a pipe or a device"), "{error}");
+    }
+    let directory = Run::default().write();
+    let manifest = fs::File::create(directory.path().join(MANIFEST_FILE)).expect("run.json");
+    manifest.set_len(1 << 40).expect("a large file");
+    let error = judge(directory.path()).expect_err("a refusal").to_string();
+    assert!(error.contains("is larger than"), "{error}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 

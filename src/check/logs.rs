@@ -16,6 +16,7 @@ use jiff::tz::TimeZone;
 use super::results::{BrokerLogs, Coverage, LogLine, LogPattern};
 use crate::history::operation::Nanos;
 use crate::manifest::{Manifest, ManifestNode};
+use crate::run_dir;
 
 /// How long before a fault lines begin to matter.
 const BEFORE_NS: Nanos = 2_000_000_000;
@@ -65,8 +66,7 @@ fn open(directory: &Path, node: &ManifestNode) -> Option<File> {
         .join(name)
         .join("log")
         .join(format!("rabbit@{name}.log"));
-    let is_file = std::fs::metadata(&path).is_ok_and(|about| about.is_file());
-    is_file.then(|| File::open(path).ok()).flatten()
+    run_dir::open(&path).ok()
 }
 
 /// From when until when lines matter, for each fault that was injected.

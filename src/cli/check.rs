@@ -9,6 +9,7 @@ use super::{Outcome, print};
 use crate::check::judge::{RESULTS_FILE, judge, to_json};
 use crate::report;
 use crate::report::terminal;
+use crate::run_dir;
 
 /// What was typed after `jtest check`.
 #[derive(Debug, clap::Args)]
@@ -22,7 +23,7 @@ impl CheckArgs {
         let directory = &self.run_dir;
         let results = judge(directory).map_err(|error| UsageError(error.to_string()))?;
         let path = directory.join(RESULTS_FILE);
-        std::fs::write(&path, to_json(&results)?)
+        run_dir::write(&path, &to_json(&results)?)
             .with_context(|| format!("write {}", path.display()))?;
         report::write(directory, &results)?;
         print(&terminal::text(&results))?;

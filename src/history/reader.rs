@@ -24,6 +24,7 @@ use super::schema::{
     ACTIONS, CAUSES, HISTORY_VERSION, NODES_KEY, PHASES, RUN_ID_KEY, VERSION_KEY, column, schema,
 };
 use crate::inventory::NodeName;
+use crate::run_dir;
 
 /// Why a history cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +68,7 @@ impl Reader {
             path: path.to_owned(),
             reason,
         };
-        let file = Frames::new(BufReader::new(File::open(path).map_err(io)?));
+        let file = Frames::new(BufReader::new(run_dir::open(path).map_err(io)?));
         let stream = guarded(|| StreamReader::try_new(file, None))
             .map_err(|error| not_ours(error.to_string()))?;
         let found = stream.schema();

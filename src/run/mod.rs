@@ -32,6 +32,7 @@ use crate::history::recorder::{Recorder, RecorderGuard};
 use crate::inventory::Inventory;
 use crate::remote::ConnectOptions;
 use crate::report;
+use crate::run_dir;
 use crate::scenario::{PartitionHandling, Scenario};
 use crate::schedule::Plan;
 use crate::workload::drain::{self, DrainContext};
@@ -286,7 +287,7 @@ impl Run {
             .stage(Stage::Check, CHECK_DEADLINE, Urgency::None, async move {
                 tokio::task::spawn_blocking(move || {
                     let results = judge(&directory)?;
-                    std::fs::write(directory.join(RESULTS_FILE), to_json(&results)?)?;
+                    run_dir::write(&directory.join(RESULTS_FILE), &to_json(&results)?)?;
                     anyhow::Ok(results)
                 })
                 .await?
