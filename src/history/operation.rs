@@ -51,8 +51,6 @@ pub enum Cause {
     ConfirmTimeout,
     /// The connection or the channel was lost before the confirm.
     ConnectionLost,
-    /// It was never handed to the connection (no connection at that moment): surely not done.
-    NotSent,
     /// The run ended before its confirm.
     RunEnded,
     /// A received message that this run did not send, or whose body is damaged.

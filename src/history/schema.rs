@@ -17,7 +17,7 @@ use super::operation::{Action, Cause, Entry, Phase};
 use crate::inventory::NodeName;
 
 /// The version of the columns and their meaning.
-pub const HISTORY_VERSION: &str = "1";
+pub const HISTORY_VERSION: &str = "2";
 
 /// Metadata key of [`HISTORY_VERSION`].
 pub const VERSION_KEY: &str = "jtest.history.version";
@@ -42,13 +42,12 @@ pub const ACTIONS: [(Action, &str); 3] = [
 ];
 
 /// Every cause, in the order of its code.
-pub const CAUSES: [(Cause, &str); 8] = [
+pub const CAUSES: [(Cause, &str); 7] = [
     (Cause::None, "none"),
     (Cause::Nacked, "nacked"),
     (Cause::Returned, "returned"),
     (Cause::ConfirmTimeout, "confirm-timeout"),
     (Cause::ConnectionLost, "connection-lost"),
-    (Cause::NotSent, "not-sent"),
     (Cause::RunEnded, "run-ended"),
     (Cause::Foreign, "foreign"),
 ];

@@ -91,6 +91,7 @@ impl Broker {
             credentials,
             makes_user,
             is_existing,
+            limits_deliveries: coming.values().any(Coming::limits_deliveries),
             queue: scenario.queue.clone(),
             members: Arc::new(members),
         };

@@ -34,6 +34,8 @@ apt)
 debs)
   debs=$(mktemp -d "$state/debs.XXXXXX")
   tar -x --no-same-owner -f - -C "$debs"
-  apt install -y --no-install-recommends --allow-downgrades --no-download "$debs"/*.deb
+  # Only these packages: nothing is fetched from anywhere.
+  apt install -y --no-install-recommends --allow-downgrades -o Dir::Etc::SourceList=/dev/null \
+    -o Dir::Etc::SourceParts=/dev/null "$debs"/*.deb
   ;;
 esac >/dev/null

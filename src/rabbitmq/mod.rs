@@ -36,15 +36,16 @@ pub const PEER_PORT: u16 = 25672;
 /// Shell functions by which scripts ask the broker on their host.
 pub const SHELL: &str = include_str!("shell.sh");
 
-/// The user that jtest makes on the brokers.
-const USER: &str = "jtest";
 const VHOST: &str = "/";
 
-/// Queues of these names are jtest's on a cluster that is not.
+/// Users, policies and queues of these names are jtest's on a cluster that is not.
 const OWN_PREFIX: &str = "jtest.";
 
+/// The user that jtest makes on the brokers.
+const USER: &str = "jtest.user";
+
 /// The policy that jtest sets.
-const POLICY_NAME: &str = "jtest";
+const POLICY_NAME: &str = "jtest.policy";
 
 /// A node of the cluster.
 #[derive(Debug, Clone)]
@@ -71,6 +72,8 @@ pub struct Broker {
     makes_user: bool,
     /// Whether jtest did not configure the brokers.
     is_existing: bool,
+    /// Whether its quorum queues drop a message that was delivered too often, unless told not to.
+    limits_deliveries: bool,
     queue: Queue,
 }
 

@@ -62,6 +62,10 @@ async fn declare_once(broker: &Broker, endpoint: &Endpoint) -> Result<(), String
         let size = broker.queue.replicas.unwrap_or(members).min(members);
         let size = AMQPValue::LongInt(size.cast_signed());
         arguments.insert("x-quorum-initial-group-size".into(), size);
+        // A message that a broken drain gave back too often would be dropped, and taken for a loss.
+        if broker.limits_deliveries {
+            arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(-1));
+        }
     }
     let channel = link.channel();
     let name = broker.queue.name.as_str();

@@ -82,6 +82,7 @@ impl Broker {
             POLICY,
             &[
                 ("VHOST", &self.credentials.vhost),
+                ("POLICY", POLICY_NAME),
                 ("PATTERN", &format!("^{}$", escape_regex(&self.queue.name))),
                 ("DEFINITION", &self.policy()),
             ],
@@ -138,7 +139,10 @@ impl Broker {
 
 /// Removes from a cluster that goes on what jtest made in it; tells what there was.
 pub(super) async fn clean_up(member: &Member) -> Result<Vec<String>, RemoteError> {
-    let expression = fill(CLEANUP, &[("USER", USER), ("VHOST", VHOST)]);
+    let expression = fill(
+        CLEANUP,
+        &[("USER", USER), ("VHOST", VHOST), ("POLICY", POLICY_NAME)],
+    );
     let purpose = "remove what jtest made in the cluster";
     evaluate(&member.host, purpose, &expression, SETUP_DEADLINE).await
 }

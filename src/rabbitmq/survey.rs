@@ -32,6 +32,8 @@ pub(super) struct Found {
     pub candidate: Option<String>,
     /// All versions of its package sources.
     pub versions: Vec<String>,
+    /// Why its package sources could not be read, in apt's words.
+    pub trouble: Option<String>,
     /// The digest of the cookie, if jtest made it.
     pub cookie: Option<String>,
     /// Whether the broker's unit runs.
@@ -118,6 +120,7 @@ fn understand(text: &str) -> Found {
             .flat_map(str::split_whitespace)
             .map(str::to_owned)
             .collect(),
+        trouble: owned("trouble"),
         cookie: owned("cookie"),
         is_active: value("active") == Some("active"),
         address: value("address").and_then(|address| address.parse().ok()),
@@ -143,6 +146,17 @@ pub(super) struct Coming {
     pub version: Option<String>,
     /// Whether that is there already.
     pub is_there: bool,
+}
+
+impl Coming {
+    fn parsed(&self) -> Option<BrokerVersion> {
+        self.version.as_deref().and_then(BrokerVersion::parse)
+    }
+
+    /// Whether a quorum queue of this version has a delivery limit by default, and takes -1 for none.
+    pub fn limits_deliveries(&self) -> bool {
+        self.parsed().is_some_and(|version| version.major >= 4)
+    }
 }
 
 /// What a host would come to, or why it cannot.
@@ -188,15 +202,7 @@ pub(super) fn coming(
             let candidate = found.candidate.as_ref().filter(is_wanted);
             match candidate.or_else(|| found.versions.iter().find(is_wanted)) {
                 Some(version) => Ok(new(version.clone())),
-                None if found.versions.is_empty() => Err(
-                    "its package sources have no rabbitmq-server; add one that has, or use `source: {debs: DIR}`"
-                        .to_owned(),
-                ),
-                None => Err(format!(
-                    "its package sources have no RabbitMQ {}; they have {}",
-                    cluster.version.as_deref().unwrap_or_default(),
-                    found.versions.join(", ")
-                )),
+                None => Err(not_in_sources(found, cluster)),
             }
         }
         Source::Debs(directory) => {
@@ -215,6 +221,22 @@ pub(super) fn coming(
                 is_there: installed == Some(&packages.version),
             })
         }
+    }
+}
+
+fn not_in_sources(found: &Found, cluster: &Cluster) -> String {
+    let wanted = cluster.version.as_deref().unwrap_or_default();
+    let lack = if found.versions.is_empty() {
+        "its package sources have no rabbitmq-server".to_owned()
+    } else {
+        let have = found.versions.join(", ");
+        format!("its package sources have no RabbitMQ {wanted}; they have {have}")
+    };
+    match &found.trouble {
+        Some(trouble) => format!(
+            "{lack}, and could not be read anew ({trouble}); for a host that cannot reach them use `source: {{debs: DIR}}`"
+        ),
+        None => format!("{lack}; add one that has, or use `source: {{debs: DIR}}`"),
     }
 }
 
@@ -261,7 +283,7 @@ pub(super) fn judge(
                 continue;
             }
         };
-        if let Some(version) = coming.version.as_deref().and_then(BrokerVersion::parse) {
+        if let Some(version) = coming.parsed() {
             reasons.extend(refusals(scenario, version).iter().map(ToString::to_string));
             remarks.extend(without_effect(scenario, version));
         }

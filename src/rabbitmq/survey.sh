@@ -7,6 +7,7 @@ versions() { apt-cache madison rabbitmq-server 2>/dev/null | cut -d '|' -f 2 | t
 installed=$(installed || true)
 candidate=
 versions=
+trouble=
 if [ "$1" = apt ]; then
   candidate=$(candidate || true)
   versions=$(versions || true)
@@ -16,7 +17,8 @@ if [ "$1" = apt ]; then
   *) lacks=yes ;;
   esac
   if [ -n "$lacks" ]; then
-    apt-get -qq -o DPkg::Lock::Timeout=180 update >/dev/null
+    # It succeeds also where nothing could be fetched.
+    trouble=$(apt-get -qq -o DPkg::Lock::Timeout=180 update 2>&1 >/dev/null | sed -n 's/^[EW]: *//p' | head -n 1)
     candidate=$(candidate || true)
     versions=$(versions || true)
   fi
@@ -24,6 +26,7 @@ fi
 printf 'installed=%s\n' "$installed"
 printf 'candidate=%s\n' "$candidate"
 printf 'versions=%s\n' "$versions"
+printf 'trouble=%s\n' "$trouble"
 # A cookie counts only where jtest made it, and is never told, only its digest.
 if [ -f /var/lib/jtest/cookie ] && cmp -s /var/lib/jtest/cookie /var/lib/rabbitmq/.erlang.cookie; then
   printf 'cookie=%s\n' "$(sha256sum </var/lib/jtest/cookie | cut -c1-64)"

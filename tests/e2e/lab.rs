@@ -56,9 +56,14 @@ impl Lab {
 
     /// Runs `scripts/lab` for this lab and returns what it printed.
     pub fn script(&self, arguments: &[&str]) -> String {
+        succeed(self.lab_command(arguments))
+    }
+
+    /// `scripts/lab` for this lab, not yet started.
+    pub fn lab_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/lab"));
         command.args(["--name", &self.name]).args(arguments);
-        succeed(command)
+        command
     }
 
     /// Runs a shell line as root on a host, by its number.

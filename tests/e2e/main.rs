@@ -14,5 +14,6 @@ mod errors;
 mod faults;
 mod lab;
 mod login;
+mod sources;
 mod survival;
 mod verdicts;
