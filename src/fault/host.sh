@@ -92,7 +92,10 @@ jtest_undo_fault() {
   if [ ! -d "$jtest_faults/$1" ]; then return 0; fi
   jtest_about=$(cat "$jtest_faults/$1/about" 2>/dev/null) || jtest_about=$1
   if [ -e "$jtest_faults/$1/undo" ]; then
-    jtest_fault=$jtest_faults/$1 sh "$jtest_faults/$1/undo" 9<&- >&2 || return 1
+    jtest_fault=$jtest_faults/$1 sh "$jtest_faults/$1/undo" 9<&- >&2 || {
+      echo "this is from undoing $jtest_about, by $jtest_faults/$1/undo; \`jtest heal\` tries it again" >&2
+      return 1
+    }
   fi
   rm -rf "${jtest_faults:?}/$1"
   rmdir "$jtest_faults" 2>/dev/null || true

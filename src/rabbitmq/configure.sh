@@ -1,7 +1,7 @@
 # Gives this host its files; prints `changed` or `same`. Does not start or stop anything, so
 # from the first change until the broker has started with it a mark says that it is stale.
 # $1 rabbitmq.conf, $2 advanced.config, $3 rabbitmq-env.conf, $4 the unit's drop-in, $5 lines
-# for /etc/hosts. Standard input: the cookie, or nothing to keep the one that is there.
+# for /etc/hosts.
 state=/var/lib/jtest
 mkdir -p "$state/original"
 chmod 700 "$state"
@@ -47,15 +47,5 @@ if [ "$(cat /etc/hosts; printf .)" != "$wanted" ]; then
   mv /etc/hosts.jtest-new /etc/hosts 2>/dev/null || { cat /etc/hosts.jtest-new >/etc/hosts; rm -f /etc/hosts.jtest-new; }
 fi
 
-cookie=$(cat)
-if [ -n "$cookie" ]; then
-  change
-  keep /var/lib/rabbitmq/.erlang.cookie
-  for file in "$state/cookie" /var/lib/rabbitmq/.erlang.cookie; do
-    rm -f "$file"
-    (umask 077 && printf '%s' "$cookie" >"$file")
-    chmod 400 "$file"
-  done
-  chown rabbitmq:rabbitmq /var/lib/rabbitmq/.erlang.cookie
-fi
+keep /var/lib/rabbitmq/.erlang.cookie
 if [ -e "$state/stale" ]; then echo changed; else echo same; fi

@@ -30,7 +30,8 @@ const TEARDOWN: &str = include_str!("teardown.sh");
 
 const INSTALL_DEADLINE: Duration = Duration::from_secs(600);
 const CONFIGURE_DEADLINE: Duration = Duration::from_secs(60);
-const RESTART_DEADLINE: Duration = Duration::from_secs(300);
+/// Brokers take a minute to start where all is slow; now and then one hangs in it for ever.
+const RESTART_DEADLINE: Duration = Duration::from_secs(180);
 const TEARDOWN_DEADLINE: Duration = Duration::from_secs(300);
 
 /// What the teardown's script says of a broker that jtest did not configure.
@@ -160,15 +161,14 @@ impl Broker {
         found: &BTreeMap<NodeName, Found>,
     ) -> Result<bool, DeployError> {
         let peers = self.peers(found);
-        let cookie = new_cookie(found);
         let answers = on_all(self.members.iter(), |member| {
             let files = config::render(&self.erlang_name(&member.name), &peers, cluster);
-            configure(&files, cookie.as_ref())
+            configure(&files)
         })
         .await?;
         let is_changed = answers.iter().any(|(_, answer)| answer != "same");
         let is_down = found.values().any(|found| !found.is_active);
-        Ok(!is_changed && !is_down && self.is_one_cluster().await)
+        Ok(!is_changed && !is_down && is_cookie_common(found) && self.is_one_cluster().await)
     }
 
     async fn start_from_nothing(&self, emit: &dyn Emit) -> Result<(), DeployError> {
@@ -176,8 +176,23 @@ impl Broker {
             None,
             format!("starting {} brokers from nothing", self.members.len()),
         );
-        let restart = Script::new("start the broker", RESTART).deadline(RESTART_DEADLINE);
-        on_all(self.members.iter(), |_| restart.clone()).await?;
+        match self.start().await {
+            Err(DeployError::Hosts(errors)) if errors.iter().any(RemoteError::is_timeout) => {
+                emit.note(None, format!("once more: {}", list(&errors)));
+                self.start().await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn start(&self) -> Result<(), DeployError> {
+        let cookie = random_secret();
+        on_all(self.members.iter(), |_| {
+            Script::new("start the broker", RESTART)
+                .stdin_secret(&cookie)
+                .deadline(RESTART_DEADLINE)
+        })
+        .await?;
         Ok(())
     }
 
@@ -274,11 +289,10 @@ fn erlang_names(
     all
 }
 
-/// A cookie for all, unless all have the same one of ours already.
-fn new_cookie(found: &BTreeMap<NodeName, Found>) -> Option<Secret> {
+/// Whether all have the same cookie, made by jtest.
+fn is_cookie_common(found: &BTreeMap<NodeName, Found>) -> bool {
     let cookies: BTreeSet<&Option<String>> = found.values().map(|found| &found.cookie).collect();
-    let is_common = cookies.len() == 1 && cookies.iter().all(|cookie| cookie.is_some());
-    (!is_common).then(random_secret)
+    cookies.len() == 1 && cookies.iter().all(|cookie| cookie.is_some())
 }
 
 /// 160 bits from the operating system, as hexadecimal digits.
@@ -292,8 +306,8 @@ fn random_secret() -> Secret {
     )
 }
 
-fn configure(files: &NodeFiles, cookie: Option<&Secret>) -> Script {
-    let script = Script::new("configure the broker", CONFIGURE)
+fn configure(files: &NodeFiles) -> Script {
+    Script::new("configure the broker", CONFIGURE)
         .args([
             files.rabbitmq_conf.trim_end(),
             files.advanced_config.trim_end(),
@@ -301,11 +315,7 @@ fn configure(files: &NodeFiles, cookie: Option<&Secret>) -> Script {
             files.unit.trim_end(),
             files.hosts.trim_end(),
         ])
-        .deadline(CONFIGURE_DEADLINE);
-    match cookie {
-        Some(cookie) => script.stdin_secret(cookie),
-        None => script,
-    }
+        .deadline(CONFIGURE_DEADLINE)
 }
 
 /// How clients log in, and whether jtest makes that user.

@@ -1,16 +1,16 @@
 # Evaluates an Erlang expression in the broker on this host and prints its value, which must be a string
-# without quotes. Fails where the broker does not answer with one. $1: the expression.
+# without quotes, to Erlang a list. Fails where the broker does not answer with one. $1: the expression.
 rabbit_eval() {
   rabbit_home=/var/lib/rabbitmq
   if command -v erl_call >/dev/null 2>&1 && [ -r "$rabbit_home/.erlang.cookie" ]; then
     # A full stop in mid-expression would end it.
     if rabbit_said=$(printf '%s.\n' "$1" | HOME=$rabbit_home erl_call -address 127.0.0.1:25672 -timeout 20 -e 2>&1); then
-      rabbit_value "$rabbit_said" 's/^{ok, *"\(.*\)"}$/=\1/p'
+      rabbit_value "$rabbit_said" 's/^{ok, *\[\]}$/=/p; s/^{ok, *"\(.*\)"}$/=\1/p'
       return
     fi
   fi
   rabbit_said=$(rabbitmqctl -q -t 20 eval "$1." </dev/null) || return 1
-  rabbit_value "$rabbit_said" 's/^"\(.*\)"$/=\1/p'
+  rabbit_value "$rabbit_said" 's/^\[\]$/=/p; s/^"\(.*\)"$/=\1/p'
 }
 
 # The string in an answer. $1: the answer, $2: what makes an equals sign and the string of it.

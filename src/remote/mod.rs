@@ -196,6 +196,13 @@ pub enum RemoteError {
     },
 }
 
+impl RemoteError {
+    /// Whether it took longer than its deadline.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Deadline { .. })
+    }
+}
+
 fn tail(stderr: &str) -> String {
     if stderr.trim().is_empty() {
         String::new()
