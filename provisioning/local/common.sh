@@ -14,6 +14,7 @@ lab_suites=(bookworm bullseye trixie forky)
 deadline_lock_s=900
 deadline_build_s=1500
 deadline_boot_s=180
+deadline_kernel_boot_s=500
 deadline_halt_s=20
 
 say() { printf 'lab: %s\n' "$*" >&2; }
@@ -40,15 +41,17 @@ host_address() { printf '10.77.0.%d' $((10 + $1)); }
 host_address6() { printf 'fd77::%d' $((10 + $1)); }
 host_hardware_address() { printf '02:6a:74:00:00:%02x' $((10 + $1)); }
 
-# The file holds a lab's suite, number of nodes and root file system while it is up.
+# The file holds a lab's suite, number of nodes, root file system and kind of hosts while it is up.
 lab_recorded() {
   local key value
   [ -r "$state/lab" ] || return 1
+  recorded_kind=container
   while IFS='=' read -r key value; do
     case $key in
       suite) recorded_suite=$value ;;
       nodes) recorded_nodes=$value ;;
       rootfs) recorded_rootfs=$value ;;
+      kind) recorded_kind=$value ;;
     esac
   done <"$state/lab"
   [ -n "${recorded_suite-}" ] && [ -n "${recorded_nodes-}" ] && [ -n "${recorded_rootfs-}" ]

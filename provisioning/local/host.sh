@@ -13,6 +13,10 @@ host_running() { [ -n "$(host_pid1 "$1")" ]; }
 # The host's PID 1 as this machine counts. It may be alive although systemd-nspawn is not.
 host_pid1() {
   local pid
+  if [ "$kind" = machine ]; then
+    kernel_pid1 "$1"
+    return
+  fi
   cgroup_pids "$control/n$1" | while read -r pid; do
     awk '$1 == "NSpid:" && NF == 3 && $3 == 1 { print $2 }' "/proc/$pid/status" 2>/dev/null || true
   done
@@ -31,6 +35,10 @@ host_keys_ensure() {
 
 host_disk_up() {
   local n=$1 dir
+  if [ "$kind" = machine ]; then
+    kernel_disk_up "$n"
+    return
+  fi
   dir=$(host_dir "$n")
   host_disk_mounted "$n" && return
   mkdir -p "$dir/upper" "$dir/work" "$dir/root"
@@ -43,12 +51,16 @@ host_disk_up() {
 
 # The broker's data gets a file system of its own: what fills or stalls it harms nobody else.
 host_data_up() {
+  host_data_make "$1"
+  host_data_mount "$1"
+  rmdir "$(host_dir "$1")/root/var/lib/rabbitmq/lost+found"
+}
+
+host_data_make() {
   local dir
   dir=$(host_dir "$1")
   truncate --size=768M "$dir/data.img"
   mkfs.ext4 -q -F -L "jtest-n$1" "$dir/data.img"
-  host_data_mount "$1"
-  rmdir "$dir/root/var/lib/rabbitmq/lost+found"
 }
 
 # Before each boot: a host that removed the mount point has thereby unmounted it out here.
@@ -124,9 +136,10 @@ host_probe() { host_ssh "$1" -n -o BatchMode=yes -o ServerAliveInterval=3 -o Ser
 host_settled() { host_answers "$1" || { [ -n "$host_power" ] && ! kill -0 "$host_power" 2>/dev/null; }; }
 
 host_await() {
-  local n=$1
-  if wait_until "$deadline_boot_s" host_settled "$n" && host_answers "$n"; then return; fi
+  local n=$1 deadline_s=$deadline_boot_s
+  if [ "$kind" = machine ]; then deadline_s=$deadline_kernel_boot_s; fi
+  if wait_until "$deadline_s" host_settled "$n" && host_answers "$n"; then return; fi
   tail -n 20 "$state/log/n$n.log" >&2 || true
   host_probe "$n" >&2 || true
-  die "n$n does not answer on SSH (given $deadline_boot_s s, if it has power); its console is in $state/log/n$n.log, and 'scripts/lab --name $lab_name reset' makes bare hosts again"
+  die "n$n does not answer on SSH (given $deadline_s s, if it has power); its console is in $state/log/n$n.log, and 'scripts/lab --name $lab_name reset' makes bare hosts again"
 }

@@ -18,6 +18,7 @@ need_complete() { complete || die "the lab '$lab_name' is not up; scripts/lab --
 make() {
   need_namespaces
   rootfs_ensure record
+  if [ "$kind" = machine ]; then kernel_image_ensure; fi
   keys_ensure
   control_up
   uplink_find_resolvers
@@ -29,7 +30,7 @@ make() {
 # Also keeps the root file system from being removed as unused.
 record() {
   mkdir -p "$state"
-  printf 'suite=%s\nnodes=%s\nrootfs=%s\n' "$suite" "$nodes" "$rootfs" >"$state/lab"
+  printf 'suite=%s\nnodes=%s\nrootfs=%s\nkind=%s\n' "$suite" "$nodes" "$rootfs" "$kind" >"$state/lab"
 }
 
 keys_ensure() {
@@ -59,6 +60,7 @@ remake() {
   rm -f "$state/complete"
   hosts_down
   rootfs_ensure record
+  if [ "$kind" = machine ]; then kernel_image_ensure; fi
   keys_ensure
   uplink_find_resolvers
   each_host host_up
