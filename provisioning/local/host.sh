@@ -46,6 +46,7 @@ host_disk_up() {
     -o "lowerdir=$rootfs,upperdir=$dir/upper,workdir=$dir/work" "$dir/root" ||
     die "cannot mount an overlay in $dir; if $lab_state_root is itself on an overlay, mount a real file system there"
   host_identify "$n" "$dir/root"
+  chroot "$dir/root" chown -R jtest:jtest /home/jtest/.ssh
   host_data_up "$n"
 }
 
@@ -88,7 +89,6 @@ HOSTS
   install -m 644 "$state/keys/n$n"/ssh_host_*_key.pub "$root/etc/ssh/"
   install -d -m 700 "$root/home/jtest/.ssh"
   install -m 600 "$state/id_ed25519.pub" "$root/home/jtest/.ssh/authorized_keys"
-  chroot "$root" chown -R jtest:jtest /home/jtest/.ssh
 }
 
 # Leaves the host without power, its disk empty.

@@ -71,18 +71,21 @@ UNIT
   mke2fs -q -t ext4 -L jtest-root -d "$root" "$work/image" 4G
 }
 
+# The disk is mounted where no host that gets power meanwhile can see it: such a host would keep it mounted.
 kernel_disk_up() {
   local n=$1 dir
   dir=$(host_dir "$n")
   [ ! -e "$dir/identified" ] || return 0
-  mkdir -p "$dir/root" "$dir/tmp"
+  mkdir -p "$dir/root" "$dir/tmp" "$dir/identity/etc/ssh" "$dir/identity/home/jtest"
   cp --sparse=always "$image" "$dir/root.img"
-  mount -o loop "$dir/root.img" "$dir/root" ||
-    die "cannot mount a loop image in $dir; the lab needs loop devices (modprobe loop)"
-  host_identify "$n" "$dir/root"
+  host_identify "$n" "$dir/identity"
   printf '%s\n' "address=$(host_address "$n")" "address6=$(host_address6 "$n")" \
-    "gateway=$control_address" "mtu=$network_mtu" >"$dir/root/etc/kernel-boot.conf"
-  umount "$dir/root"
+    "gateway=$control_address" "mtu=$network_mtu" >"$dir/identity/etc/kernel-boot.conf"
+  # shellcheck disable=SC2016
+  unshare --mount sh -euc 'mount -o loop "$1/root.img" "$1/root"
+    tar -C "$1/identity" -c . | tar -C "$1/root" -x --no-overwrite-dir --no-same-owner --preserve-permissions
+    chroot "$1/root" chown -R jtest:jtest /home/jtest/.ssh
+    umount "$1/root"' sh "$dir" || die "cannot mount a loop image in $dir; the lab needs loop devices (modprobe loop)"
   host_data_make "$n"
   : >"$dir/identified"
 }
@@ -95,14 +98,16 @@ kernel_plug() {
   ip -n "$control" link set "n$n" mtu "$network_mtu" master br0 up
 }
 
-# It may not set the clock that it shares with the machine; its own it may.
+# It may not set the clock that it shares with the machine; its own it may. To reboot it runs what it takes
+# for its own name.
 kernel_boot() {
   local n=$1 dir
   dir=$(host_dir "$n")
-  TMPDIR=$dir/tmp exec ip netns exec "$control" setpriv --bounding-set -sys_time "$kernel_program" \
-    "mem=${kernel_memory_mb}M" "uml_dir=$dir" umid=uml root=/dev/ubda rw "ubda=$dir/root.img" "ubdb=$dir/data.img" \
-    "vec0:transport=tap,ifname=n$n,depth=128,gro=0,mac=$(host_hardware_address "$n")" \
-    con0=null,fd:1 con=null ssl=null
+  # shellcheck disable=SC2016
+  TMPDIR=$dir/tmp exec ip netns exec "$control" setpriv --bounding-set -sys_time \
+    bash -c 'exec -a "$0" "$@"' "$lab_recipes/kernel-reboots" "$kernel_program" \
+    "mem=${kernel_memory_mb}M" "uml_dir=$dir" umid=uml root=/dev/ubda rw "ubda=$dir/root.img" \
+    "ubdb=$dir/data.img" "vec0:transport=tap,ifname=n$n,depth=128,gro=0,mac=$(host_hardware_address "$n")" con0=null,fd:1 con=null ssl=null
 }
 
 # All its processes bear the same name; the first one's parent is the power script.
