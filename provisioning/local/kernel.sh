@@ -107,7 +107,7 @@ kernel_boot() {
   TMPDIR=$dir/tmp exec ip netns exec "$control" setpriv --bounding-set -sys_time \
     bash -c 'exec -a "$0" "$@"' "$lab_recipes/kernel-reboots" "$kernel_program" \
     "mem=${kernel_memory_mb}M" "uml_dir=$dir" umid=uml root=/dev/ubda rw "ubda=$dir/root.img" \
-    "ubdb=$dir/data.img" "vec0:transport=tap,ifname=n$n,depth=128,gro=0,mac=$(host_hardware_address "$n")" con0=null,fd:1 con=null ssl=null
+    "ubdb=$dir/data.img" "vec0:transport=tap,ifname=n$n,depth=128,gro=1,mac=$(host_hardware_address "$n")" con0=null,fd:1 con=null ssl=null
 }
 
 # All its processes bear the same name; the first one's parent is the power script.
