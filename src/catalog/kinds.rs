@@ -66,6 +66,14 @@ const FILE: Parameter = default(
     "a path below the broker's data directory, with shell wildcards; `newest` is the file written last",
 );
 
+const TO: Parameter = optional(
+    "to",
+    Takes::Text(400),
+    "only those to these nodes, such as `n1,n2`; to all others without it",
+);
+const NETEM: &[&[Need]] = &[&[Need::Tc], &[Need::Netem], &[Need::Perl]];
+const DISCIPLINE: &str = "our queueing discipline is removed, the interface has the one it had";
+
 /// The one fault that divides nodes.
 pub const PARTITION: Kind = Kind {
     name: "partition",
@@ -105,10 +113,88 @@ pub static KINDS: &[Kind] = &[
         about: "Packets to the other nodes are lost by chance.",
         aim: Nodes,
         lasting: Lasting,
-        parameters: &[required("share", Takes::Percent, "how many")],
+        parameters: &[required("share", Takes::Percent, "how many"), TO],
         needs: &[&[Need::Iptables], &[Need::Statistic]],
         proof: "packets counted as dropped by the rule",
         undo: "our rules are removed",
+    },
+    Kind {
+        name: "loss-bursts",
+        group: Group::Packet,
+        about: "Packets to the other nodes are lost, one after another.",
+        aim: Nodes,
+        lasting: Lasting,
+        parameters: &[
+            required("share", Takes::Percent, "how many"),
+            default(
+                "correlation",
+                Takes::Percent,
+                "25%",
+                "how much the fate of a packet is that of the one before",
+            ),
+            TO,
+        ],
+        needs: NETEM,
+        proof: "packets counted as dropped by the discipline",
+        undo: DISCIPLINE,
+    },
+    Kind {
+        name: "delay",
+        group: Group::Packet,
+        about: "Packets to the other nodes are late.",
+        aim: Nodes,
+        lasting: Lasting,
+        parameters: &[
+            required("by", Takes::Duration(ms(1), ms(10_000)), "how late"),
+            optional(
+                "jitter",
+                Takes::Duration(ms(1), ms(10_000)),
+                "by so much more or less, by chance",
+            ),
+            default(
+                "distribution",
+                Takes::Word(&["normal", "pareto", "paretonormal"]),
+                "normal",
+                "how the jitter falls",
+            ),
+            TO,
+        ],
+        needs: NETEM,
+        proof: "echoes of the peers take longer than before",
+        undo: DISCIPLINE,
+    },
+    Kind {
+        name: "duplicate",
+        group: Group::Packet,
+        about: "Packets to the other nodes are sent twice.",
+        aim: Nodes,
+        lasting: Lasting,
+        parameters: &[required("share", Takes::Percent, "how many"), TO],
+        needs: NETEM,
+        proof: "echoes of the peers come twice",
+        undo: DISCIPLINE,
+    },
+    Kind {
+        name: "corrupt",
+        group: Group::Packet,
+        about: "Packets to the other nodes have a bit flipped.",
+        aim: Nodes,
+        lasting: Lasting,
+        parameters: &[required("share", Takes::Percent, "how many"), TO],
+        needs: NETEM,
+        proof: "echoes of the peers do not come, as damaged ones are thrown away, and all came before",
+        undo: DISCIPLINE,
+    },
+    Kind {
+        name: "reorder",
+        group: Group::Packet,
+        about: "Packets to the other nodes overtake others, which are 20 ms late if no other delay is in force.",
+        aim: Nodes,
+        lasting: Lasting,
+        parameters: &[required("share", Takes::Percent, "how many"), TO],
+        needs: NETEM,
+        proof: "echoes of the peers are overtaken by later ones",
+        undo: DISCIPLINE,
     },
     Kind {
         name: "rate",
@@ -116,10 +202,10 @@ pub static KINDS: &[Kind] = &[
         about: "The bandwidth to the other nodes is limited.",
         aim: Nodes,
         lasting: Lasting,
-        parameters: &[required("rate", Takes::Rate, "to so much")],
+        parameters: &[required("rate", Takes::Rate, "to so much"), TO],
         needs: &[&[Need::Tc], &[Need::Perl]],
         proof: "of twice as many bytes as may pass in a second, as many as may",
-        undo: "our queueing discipline is removed, the interface has the one it had",
+        undo: DISCIPLINE,
     },
     Kind {
         name: "kill",

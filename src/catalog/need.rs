@@ -15,6 +15,8 @@ pub enum Need {
     Multiport,
     /// Queueing by classes, with filters.
     Tc,
+    /// Its discipline that makes a network bad.
+    Netem,
     /// A service manager.
     Systemd,
     /// A small programming language, on every Debian host.
@@ -31,12 +33,13 @@ pub enum Need {
 
 impl Need {
     /// All of them, in the order in which people are told.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Iptables,
         Self::Statistic,
         Self::Recent,
         Self::Multiport,
         Self::Tc,
+        Self::Netem,
         Self::Systemd,
         Self::Perl,
         Self::Faketime,
@@ -53,6 +56,7 @@ impl Need {
             Self::Recent => "xt_recent",
             Self::Multiport => "xt_multiport",
             Self::Tc => "tc",
+            Self::Netem => "sch_netem",
             Self::Systemd => "systemd",
             Self::Perl => "perl",
             Self::Faketime => "libfaketime",
@@ -72,6 +76,7 @@ impl Need {
             Self::Tc => {
                 "apt-get install iproute2, and a kernel with sch_htb and cls_u32 (Debian's own has them)"
             }
+            Self::Netem => "a kernel with the module sch_netem (Debian's own has it)",
             Self::Systemd => "a host that is run by systemd",
             Self::Perl => "apt-get install perl-base",
             Self::Faketime => "apt-get install libfaketime",

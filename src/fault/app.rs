@@ -35,6 +35,7 @@ fn recipe(what: &str, field: &Field) -> Recipe {
     Recipe {
         shell: [rabbitmq::SHELL, include_str!("app.sh")].join("\n"),
         args: vec![what.to_owned(), field.queue.clone()],
+        towards: Vec::new(),
         has_undo: false,
         destroys: false,
         bitten: stopped,

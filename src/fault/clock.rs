@@ -41,6 +41,7 @@ fn recipe(what: &str, [first, second]: [String; 2], key: &str) -> Recipe {
     Recipe {
         shell: [rabbitmq::SHELL, include_str!("clock.sh")].join("\n"),
         args: vec![what.to_owned(), first, second, key.to_owned()],
+        towards: Vec::new(),
         has_undo: true,
         destroys: false,
         bitten: astray,

@@ -117,6 +117,7 @@ fn recipe(what: &str, [first, second]: [String; 2], key: &str) -> Recipe {
     Recipe {
         shell: include_str!("disk.sh").to_owned(),
         args: vec![what.to_owned(), first, second, key.to_owned()],
+        towards: Vec::new(),
         has_undo: true,
         destroys: false,
         bitten: |_, _| Err(String::new()),

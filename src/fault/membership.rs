@@ -85,6 +85,7 @@ fn recipe(what: &str, field: &Field, key: &str) -> Recipe {
     Recipe {
         shell: [rabbitmq::SHELL, include_str!("membership.sh")].join("\n"),
         args: vec![what.to_owned(), field.queue.clone(), key.to_owned()],
+        towards: Vec::new(),
         has_undo: true,
         destroys: false,
         bitten: |_, _| Err(String::new()),

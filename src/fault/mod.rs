@@ -24,6 +24,7 @@ use crate::schedule::{Nodes, PlannedAim, PlannedFault};
 mod app;
 mod clock;
 mod cut_proof;
+mod discipline;
 mod disk;
 mod grudge;
 pub mod hold;
@@ -235,9 +236,8 @@ fn undo_text(parts: &[&str], text: &str, args: &[&str]) -> String {
         .map(|arg| shlex::try_quote(arg).unwrap_or_default());
     let quoted: Vec<_> = quoted.collect();
     format!(
-        "set -eu\nPATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin\n{}\n{}\nset -- {}\n{text}",
-        parts.join("\n"),
-        shell(""),
+        "set -eu\nPATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin\n{}\nset -- {}\n{text}",
+        shell(&parts.join("\n")),
         quoted.join(" "),
     )
 }

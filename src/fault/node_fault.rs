@@ -45,6 +45,8 @@ pub(super) struct Recipe {
     pub shell: String,
     /// What all three are given; after it come the addresses of the node's peers.
     pub args: Vec<String>,
+    /// The peers that it is about; all of them, where none is named.
+    pub towards: Vec<NodeName>,
     /// Whether there is anything to undo.
     pub has_undo: bool,
     /// Whether it destroys the broker's data, which not every host is there for.
@@ -95,6 +97,13 @@ pub(super) fn plan(
             "{} destroys data of {}, whose data is not there for that; say so in the inventory by \
              jtest_disposable: true",
             planned.kind.name, kept.name
+        )));
+    }
+    let is_unknown = |name: &&NodeName| !field.targets.iter().any(|target| target.name == **name);
+    if let Some(unknown) = recipe.towards.iter().find(is_unknown) {
+        return Err(FaultError::Refused(format!(
+            "{}: {unknown} is no node of this run",
+            planned.kind.name
         )));
     }
     let of_control = |target: &Target| {
@@ -157,7 +166,10 @@ impl NodeFault {
             .field
             .targets
             .iter()
-            .filter(|peer| peer.name != target.name);
+            .filter(|peer| peer.name != target.name)
+            .filter(|peer| {
+                self.recipe.towards.is_empty() || self.recipe.towards.contains(&peer.name)
+            });
         let peers = peers.flat_map(|peer| &peer.addresses);
         let peers = peers.filter(|address| !shared.contains(address));
         let peers: Vec<_> = peers.map(ToString::to_string).collect();

@@ -51,6 +51,7 @@ fn ended(what: &str, settings: &Settings) -> Recipe {
             word("of", "broker"),
             word("systemd_restart", "true"),
         ],
+        towards: Vec::new(),
         has_undo: true,
         destroys: false,
         bitten: gone,

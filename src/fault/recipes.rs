@@ -2,7 +2,9 @@
 //! it is done.
 
 use super::node_fault::Recipe;
-use super::{FaultError, Field, app, clock, disk, membership, packet, process, resource};
+use super::{
+    FaultError, Field, app, clock, discipline, disk, membership, packet, process, resource,
+};
 use crate::catalog::Settings;
 use crate::schedule::PlannedFault;
 
@@ -11,7 +13,12 @@ type Make = fn(&Settings, &Field, &str) -> Recipe;
 
 const RECIPES: &[(&str, Make)] = &[
     ("loss", packet::loss),
-    ("rate", packet::rate),
+    ("loss-bursts", discipline::loss_bursts),
+    ("delay", discipline::delay),
+    ("duplicate", discipline::duplicate),
+    ("corrupt", discipline::corrupt),
+    ("reorder", discipline::reorder),
+    ("rate", discipline::rate),
     ("kill", process::kill),
     ("terminate", process::terminate),
     ("stop", process::stop),

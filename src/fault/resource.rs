@@ -74,6 +74,7 @@ fn recipe(what: &str, amount: u64, key: &str) -> Recipe {
     Recipe {
         shell: [rabbitmq::SHELL, include_str!("resource.sh")].join("\n"),
         args: vec![what.to_owned(), amount.to_string(), key.to_owned()],
+        towards: Vec::new(),
         has_undo: true,
         destroys: false,
         bitten: alarmed,

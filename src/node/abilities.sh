@@ -14,6 +14,9 @@ abilities_rule() {
 abilities_limit() {
   unshare --net -- sh -c 'tc qdisc add dev lo root handle f0: htb && tc filter add dev lo parent f0: protocol ip u32 match ip dst 10.0.0.1/32 flowid f0:4'
 }
+abilities_netem() {
+  unshare --net -- sh -c 'ip link set lo up && tc qdisc add dev lo root netem delay 1ms'
+}
 abilities_faketime() {
   ls /usr/lib/*/faketime/libfaketimeMT.so.1
 }
@@ -25,6 +28,7 @@ abilities_try xt_statistic abilities_rule -m statistic --mode random --probabili
 abilities_try xt_recent abilities_rule -m recent --name jtest --rcheck
 abilities_try xt_multiport abilities_rule -m multiport --ports 1,2
 abilities_try tc abilities_limit
+abilities_try sch_netem abilities_netem
 abilities_try systemd test -d /run/systemd/system
 abilities_try perl command -v perl
 abilities_try libfaketime abilities_faketime

@@ -51,6 +51,7 @@ pub const BUILTINS: &[Builtin] = builtins![
     "vanlightly-2018-kill-and-reset",
     "vanlightly-2018-partition",
     "vanlightly-2018-flaky",
+    "vanlightly-2018-slow",
     "second-cut-during-recovery",
     "flap-5ms",
     "leader-hunt",

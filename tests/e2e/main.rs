@@ -14,6 +14,7 @@ mod errors;
 mod faults;
 mod lab;
 mod login;
+mod machine;
 mod sources;
 mod survival;
 mod verdicts;

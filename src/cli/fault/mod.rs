@@ -14,7 +14,7 @@ use self::hand::Hand;
 use super::Outcome;
 use super::input::UsageError;
 use super::target::{self, TargetArgs};
-use crate::catalog::{Kind, PARTITION, kind};
+use crate::catalog::{Group, KINDS, Kind, PARTITION, kind};
 use crate::inventory::Inventory;
 use crate::scenario::{AimSpec, NodesSpec};
 use crate::yaml::parse_duration;
@@ -78,6 +78,26 @@ enum FaultVerb {
         nodes: String,
         /// How many
         #[arg(default_value = "30%")]
+        share: String,
+        #[command(flatten)]
+        hand: HandArgs,
+    },
+    /// Delay packets: `slow n3 75ms±100ms`
+    Slow {
+        /// Nodes (`n1,n2`), or one, minority, majority, all
+        nodes: String,
+        /// How late, and by how much more or less
+        #[arg(default_value = "75ms±100ms")]
+        by: String,
+        #[command(flatten)]
+        hand: HandArgs,
+    },
+    /// Send packets twice: `duplicate n3 10%`
+    Duplicate {
+        /// Nodes (`n1,n2`), or one, minority, majority, all
+        nodes: String,
+        /// How many
+        #[arg(default_value = "5%")]
         share: String,
         #[command(flatten)]
         hand: HandArgs,
@@ -192,6 +212,18 @@ impl FaultArgs {
             FaultVerb::Flaky { nodes, share, hand } => {
                 hand.inject_on(known("loss")?, &nodes, &[("share", share)])
             }
+            FaultVerb::Slow { nodes, by, hand } => {
+                let (by, jitter) = match by.split_once('±') {
+                    Some((by, jitter)) => (by.to_owned(), Some(jitter.to_owned())),
+                    None => (by, None),
+                };
+                let mut settings = vec![("by", by)];
+                settings.extend(jitter.map(|jitter| ("jitter", jitter)));
+                hand.inject_on(known("delay")?, &nodes, &settings)
+            }
+            FaultVerb::Duplicate { nodes, share, hand } => {
+                hand.inject_on(known("duplicate")?, &nodes, &[("share", share)])
+            }
             FaultVerb::Clock { nodes, by, hand } => {
                 hand.inject_on(known("clock-bump")?, &nodes, &[("by", by)])
             }
@@ -220,7 +252,7 @@ impl FaultArgs {
                 hand.inject_on(known(&kind)?, &nodes, &pairs)
             }
             FaultVerb::Join { hand } => hand.undo(&["partition"]),
-            FaultVerb::Fast { hand } => hand.undo(&["loss", "rate"]),
+            FaultVerb::Fast { hand } => hand.undo(&kinds_of(Group::Packet)),
             FaultVerb::Start { hand } => hand.undo(&["kill", "stop", "terminate"]),
             FaultVerb::Unpause { hand } => hand.undo(&["pause"]),
             FaultVerb::Random { hand } => hand.chaos(),
@@ -285,6 +317,11 @@ impl HandArgs {
             chaos::run(hand, &inventory, seed, lasts).await
         })?
     }
+}
+
+fn kinds_of(group: Group) -> Vec<&'static str> {
+    let kinds = KINDS.iter().filter(|kind| kind.group == group);
+    kinds.map(|kind| kind.name).collect()
 }
 
 fn known(name: &str) -> Result<&'static Kind, UsageError> {

@@ -67,7 +67,12 @@ fn faults_that_cannot_be_had_are_told_with_what_they_need() {
     assert!(told(
         "no libfaketime, so it cannot have the faults clock-bump, clock-drift, clock-strobe"
     ));
-    assert!(told("no tc, so it cannot have the faults rate"));
+    assert!(told(
+        "no sch_netem, so it cannot have the faults loss-bursts, delay, duplicate, corrupt, reorder"
+    ));
+    assert!(told(
+        "no tc, so it cannot have the faults loss-bursts, delay, duplicate, corrupt, reorder, rate"
+    ));
     assert!(checkup.is_in_order());
 }
 
