@@ -103,7 +103,7 @@ fn simonovic_is_as_he_published_it() {
         "confirm_timeout": 10000,
         "resends": 10,
         "reconnects": 50,
-        "reconnect_pause": 5000,
+        "reconnect_pause": 10000,
         "body_bytes": 128
       },
       "schedule": [
