@@ -632,10 +632,10 @@ proptest! {
         length in 0_usize..40,
         instead in "[ :\\-\\[\\]{}a-z0-9\n&*]{0,12}",
     ) {
-        let mut text = BUILTINS[which].yaml.to_owned();
+        let mut text: Vec<char> = BUILTINS[which].yaml.chars().collect();
         let from = from.min(text.len());
-        text.replace_range(from..(from + length).min(text.len()), &instead);
-        let _ = parse("s.yaml", &text, &[]);
+        text.splice(from..(from + length).min(text.len()), instead.chars());
+        let _ = parse("s.yaml", &text.iter().collect::<String>(), &[]);
     }
 
     #[test]
