@@ -159,7 +159,7 @@ impl Broker {
 
 /// Where this process is outside the lab's control namespace, runs the test again inside.
 pub fn ran_inside_the_lab() -> bool {
-    let lab = std::env::var("JTEST_TEST_LAB").unwrap_or_else(|_| "lab".into());
+    let lab = crate::lab::name();
     let pid = std::process::id().to_string();
     let identify = Command::new("ip")
         .args(["netns", "identify", &pid])

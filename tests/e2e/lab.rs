@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+#[path = "../support/slot.rs"]
+mod slot;
+
 /// How long any command of a test may take.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(420);
 
@@ -20,11 +23,9 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Waits for the lab that `JTEST_TEST_LAB` names; all its hosts are up.
+    /// Waits for a lab that `JTEST_TEST_LAB` names; all its hosts are up.
     pub fn hold() -> Self {
-        let name = std::env::var("JTEST_TEST_LAB").expect(
-            "JTEST_TEST_LAB names a lab that is up (`scripts/lab --name NAME up`); scripts/test sets it",
-        );
+        let name = slot::lab(&["JTEST_TEST_LAB"]);
         let held =
             File::create(std::env::temp_dir().join(format!("jtest-e2e-{name}.lock"))).unwrap();
         held.lock().unwrap();

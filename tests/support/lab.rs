@@ -15,9 +15,11 @@ use jtest::fault::{self, Target};
 use jtest::inventory::{HostKeyPolicy, Node, NodeName, SshArgs};
 use jtest::remote::{ConnectOptions, Host, Script, connect};
 
+#[path = "slot.rs"]
+mod slot;
+
 pub fn name() -> String {
-    let named = crate::LAB.iter().find_map(|name| std::env::var(name).ok());
-    named.unwrap_or_else(|| panic!("{} names a lab that is up", crate::LAB.join(" or ")))
+    slot::lab(crate::LAB)
 }
 
 /// Runs this test again inside the lab's control namespace, from where the hosts can be reached.
