@@ -61,7 +61,15 @@ fn render(healed: &Healed) -> String {
     }
     let clean = healed.iter().filter(|(_, result)| result.is_ok()).count();
     text.push_str(&format!("{clean} of {} hosts are healed\n", healed.len()));
-    if clean < healed.len() {
+    let errors = healed
+        .iter()
+        .filter_map(|(_, result)| result.as_ref().err());
+    let (undo, access): (Vec<_>, Vec<_>) =
+        errors.partition(|error| matches!(error, RemoteError::Failed { .. }));
+    if !undo.is_empty() {
+        text.push_str("what could not be undone stays armed: mend what it says, then heal again\n");
+    }
+    if !access.is_empty() {
         text.push_str("a host that was held heals by itself when its lease runs out\n");
     }
     text
@@ -106,6 +114,7 @@ mod tests {
             firewall_as_before: Some(false),
             firewall_differences: vec!["> -A INPUT -j X".into()],
             not_ours: false,
+            rebooted_under: Vec::new(),
             resisting: Vec::new(),
         };
         let gone = RemoteError::Unreachable {
@@ -113,17 +122,26 @@ mod tests {
             purpose: "connect".into(),
             reason: "no route".into(),
         };
+        let resisting = RemoteError::Failed {
+            node: NodeName("n3".into()),
+            purpose: "heal it".into(),
+            status: 1,
+            stderr: "no such file".into(),
+        };
         let healed = vec![
             (NodeName("n1".into()), Ok(undone)),
             (NodeName("n2".into()), Ok(HealReport::default())),
+            (NodeName("n3".into()), Err(resisting)),
             (NodeName("n10".into()), Err(gone)),
         ];
         insta::assert_snapshot!(render(&healed), @r"
         n1   undone: chains in iptables with 8 rules, lease; held by run r1 of kim@desk (pid 7, `jtest run`, since 2026-11-23T09:00:00Z); others changed its firewall meanwhile:
               > -A INPUT -j X
         n2   nothing to undo
+        n3   not healed: n3: cannot heal it: exit status 1; it said: no such file
         n10  not healed: n10: cannot connect: no route
-        2 of 3 hosts are healed
+        2 of 4 hosts are healed
+        what could not be undone stays armed: mend what it says, then heal again
         a host that was held heals by itself when its lease runs out
         ");
     }
