@@ -44,6 +44,7 @@ fn field(hold: &Hold) -> Field {
         lease: hold.lease(),
         peer_port: 25672,
         queue: String::new(),
+        away: hold.away().clone(),
         heal_deadline: HEAL_DEADLINE,
         clock: RunClock::start(),
         offsets: offsets.collect(),

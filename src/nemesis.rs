@@ -136,6 +136,7 @@ impl<'a> Walk<'a> {
                 lease: hold.lease(),
                 peer_port: context.peer_port,
                 queue: context.queue.clone(),
+                away: hold.away().clone(),
                 heal_deadline: context.heal_deadline,
                 clock: context.clock,
                 offsets: context.offsets.clone(),

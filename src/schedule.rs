@@ -23,6 +23,7 @@ pub use self::outline::{Moment, Outline, Outlined, outline};
 pub use self::picture::{table, timeline};
 pub use self::planned::{Groups, Nodes, PlannedAim, PlannedFault, describe, words};
 use self::unroll::Unroll;
+use crate::catalog::{Group, Kind};
 use crate::duration::duration_ms;
 use crate::inventory::NodeName;
 use crate::scenario::step::{Condition, optional_ms};
@@ -31,8 +32,10 @@ use crate::scenario::{FaultSpec, Scenario};
 /// For the proof of a fault whose end is not planned; the next step comes after it.
 pub const PROOF_MAX: Duration = Duration::from_secs(30);
 
-/// The same where the fault is over when it is done: a broker may have to start first.
-pub const MOMENT_PROOF_MAX: Duration = Duration::from_secs(120);
+/// The same where the fault is over when it is done: a broker may have to start first, a host to boot.
+pub fn moment_proof_max(kind: &Kind) -> Duration {
+    Duration::from_secs(if kind.group == Group::Host { 300 } else { 120 })
+}
 
 /// Numbers the faults of a run, from 1, in the order of the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -196,7 +199,7 @@ impl Plan {
     /// the hosts take to inject and to heal is not in it.
     pub fn longest(&self) -> Duration {
         let proofs = self.faults().into_iter().map(|fault| match fault.lasts {
-            PlannedLasts::Moment => MOMENT_PROOF_MAX,
+            PlannedLasts::Moment => moment_proof_max(&fault.fault.kind),
             PlannedLasts::UntilHealed => PROOF_MAX,
             PlannedLasts::For(_) | PlannedLasts::Until(_) => Duration::ZERO,
         });

@@ -58,7 +58,13 @@ const SYSTEMD_RESTART: Parameter = default(
     "true",
     "whether the unit's own restart stays in force",
 );
-const CLOCKS: &[&[Need]] = &[&[Need::Systemd], &[Need::Faketime]];
+const CLOCKS: &[&[Need]] = &[
+    &[Need::Systemd],
+    &[Need::Perl],
+    &[Need::Faketime, Need::OwnClock],
+];
+const ASTRAY: &str = "the host's clock against its uptime and against the control node's clock, or the broker's against the host's";
+const RIGHT: &str = "the host's clock is set by its uptime and its time services run again, or the broker is told the true time, and the library goes with its next start";
 const FILE: Parameter = default(
     "file",
     Takes::Text(255),
@@ -298,18 +304,18 @@ pub static KINDS: &[Kind] = &[
     Kind {
         name: "clock-bump",
         group: Group::Clock,
-        about: "The broker's clock jumps. A broker that does not run with libfaketime yet is restarted for it.",
+        about: "The clock jumps: the host's where it is a machine with a clock of its own, else the broker's alone, by libfaketime, for which it is restarted once.",
         aim: Nodes,
         lasting: Lasting,
         parameters: &[required("by", Takes::Offset, "by how much")],
         needs: CLOCKS,
-        proof: "the broker's clock against the host's",
-        undo: "the broker is told the true time; the library goes with its next start",
+        proof: ASTRAY,
+        undo: RIGHT,
     },
     Kind {
         name: "clock-drift",
         group: Group::Clock,
-        about: "The broker's clock goes too fast or too slow. A broker that does not run with libfaketime yet is restarted for it.",
+        about: "The clock goes too fast or too slow: whose, as of `clock-bump`.",
         aim: Nodes,
         lasting: Lasting,
         parameters: &[required(
@@ -318,13 +324,13 @@ pub static KINDS: &[Kind] = &[
             "how fast, against true time",
         )],
         needs: CLOCKS,
-        proof: "the broker's clock against the host's",
-        undo: "as of `clock-bump`",
+        proof: ASTRAY,
+        undo: RIGHT,
     },
     Kind {
         name: "clock-strobe",
         group: Group::Clock,
-        about: "The broker's clock jumps and comes back, again and again. A broker that does not run with libfaketime yet is restarted for it.",
+        about: "The clock jumps and comes back, again and again: whose, as of `clock-bump`.",
         aim: Nodes,
         lasting: Lasting,
         parameters: &[
@@ -337,8 +343,8 @@ pub static KINDS: &[Kind] = &[
             ),
         ],
         needs: CLOCKS,
-        proof: "the broker's clock against the host's, at a moment when it is astray",
-        undo: "as of `clock-bump`",
+        proof: ASTRAY,
+        undo: RIGHT,
     },
     Kind {
         name: "fill-disk",
@@ -519,5 +525,27 @@ pub static KINDS: &[Kind] = &[
         needs: PROCESSES,
         proof: "who leads the queue before and after",
         undo: "nothing to undo",
+    },
+    Kind {
+        name: "reboot",
+        group: Group::Host,
+        about: "The host is shut down in order and boots again.",
+        aim: Nodes,
+        lasting: Moment,
+        parameters: &[ROLLING],
+        needs: &[&[Need::Systemd], &[Need::OwnKernel]],
+        proof: "the kernel's boot id is another one",
+        undo: "nothing to undo: the host comes back, and what ran on it does",
+    },
+    Kind {
+        name: "power-cycle",
+        group: Group::Host,
+        about: "The host's kernel is reset at once, as by a loss of power: what was not synced to the disk is lost.",
+        aim: Nodes,
+        lasting: Moment,
+        parameters: &[ROLLING],
+        needs: &[&[Need::Systemd], &[Need::Sysrq]],
+        proof: "the kernel's boot id is another one, and a file written just before and not synced is gone",
+        undo: "nothing to undo: the host comes back, and what ran on it does",
     },
 ];

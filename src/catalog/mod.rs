@@ -35,6 +35,8 @@ pub enum Group {
     Resource,
     /// Who belongs to the cluster and to the queue.
     Membership,
+    /// The host as a whole.
+    Host,
 }
 
 impl fmt::Display for Group {
@@ -48,6 +50,7 @@ impl fmt::Display for Group {
             Self::Disk => "disk",
             Self::Resource => "resource",
             Self::Membership => "membership",
+            Self::Host => "host",
         })
     }
 }

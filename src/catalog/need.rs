@@ -29,11 +29,17 @@ pub enum Need {
     Fsfreeze,
     /// Changing the limits of a running process.
     Prlimit,
+    /// A kernel that it shares with nobody.
+    OwnKernel,
+    /// A system clock that it shares with nobody, and that may be set.
+    OwnClock,
+    /// A kernel that resets when told to.
+    Sysrq,
 }
 
 impl Need {
     /// All of them, in the order in which people are told.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Iptables,
         Self::Statistic,
         Self::Recent,
@@ -46,6 +52,9 @@ impl Need {
         Self::OwnFilesystem,
         Self::Fsfreeze,
         Self::Prlimit,
+        Self::OwnKernel,
+        Self::OwnClock,
+        Self::Sysrq,
     ];
 
     /// As hosts and files name it.
@@ -63,6 +72,9 @@ impl Need {
             Self::OwnFilesystem => "own-filesystem",
             Self::Fsfreeze => "fsfreeze",
             Self::Prlimit => "prlimit",
+            Self::OwnKernel => "own-kernel",
+            Self::OwnClock => "own-clock",
+            Self::Sysrq => "sysrq",
         }
     }
 
@@ -84,6 +96,13 @@ impl Need {
                 "a file system of its own, mounted at /var/lib/rabbitmq, so that nothing else suffers"
             }
             Self::Fsfreeze | Self::Prlimit => "apt-get install util-linux",
+            Self::OwnKernel => "a real or virtual machine: a container shares its kernel",
+            Self::OwnClock => {
+                "a real or virtual machine whose clock may be set: a container shares its clock"
+            }
+            Self::Sysrq => {
+                "a real or virtual machine with /proc/sysrq-trigger: a container shares its kernel"
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
-# Takes the hold, or says who has it; who has it already keeps it, for $3 seconds at least. $1: run id, $2: the record, $3: lease in seconds; the undo is the
-# standard input.
+# Takes the hold, or says who has it; who has it already keeps it, for $3 seconds at least. $1: run id,
+# $2: the record, $3: lease in seconds, $4: of a host that was held until it booted, the boot id from before;
+# the undo is the standard input.
+acquire_boot=$(cat /proc/sys/kernel/random/boot_id)
 if [ ! -d /run/systemd/system ]; then
   echo 'systemd is not running here, and without it no lease can be armed' >&2
   exit 1
@@ -13,18 +15,23 @@ if [ -e "$jtest_dir/holder" ] && [ "$(jtest_holder)" != "$1" ] && [ "$(jtest_lef
 fi
 if [ "$(jtest_holder)" = "$1" ] && [ "$(jtest_left)" -gt 0 ] && [ -s "$jtest_dir/undo" ]; then
   jtest_renew "$3"
+  echo "boot=$acquire_boot"
   echo 'kept'
   exit 0
 fi
+if [ "$4" = "$acquire_boot" ]; then
+  rmdir "$jtest_dir" 2>/dev/null || true
+  echo 'lost'
+  exit 0
+fi
 # Whoever was here before is gone; what is left of it goes now.
-jtest_undo_faults || {
+if [ -z "$4" ] && ! jtest_undo_faults; then
   echo 'what an earlier fault did here cannot be undone' >&2
   exit 1
-}
+fi
 firewall_clean "$jtest_dir/firewall"
 rm -f "$jtest_dir/deadline"
 printf '%s\n' "$2" >"$jtest_dir/holder"
-cat /proc/sys/kernel/random/boot_id >"$jtest_dir/boot"
 cat >"$jtest_dir/undo"
 firewall_listing >"$jtest_dir/firewall"
 cat >"$jtest_units/jtest-lease.service" <<'UNIT'
@@ -50,4 +57,5 @@ RemainAfterElapse=no
 UNIT
 systemctl daemon-reload
 jtest_renew "$3"
+echo "boot=$acquire_boot"
 echo 'taken'

@@ -38,6 +38,7 @@ fn recipe(what: &str, field: &Field) -> Recipe {
         towards: Vec::new(),
         has_undo: false,
         destroys: false,
+        goes_down: false,
         bitten: stopped,
         healed: |_, _| Ok("nothing to undo".into()),
         inject_deadline: Duration::from_secs(60),

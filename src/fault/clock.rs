@@ -1,13 +1,14 @@
-//! The broker's clock: it jumps, goes too fast or too slow, or flutters.
+//! A clock that jumps, goes too fast or too slow, or flutters.
 //!
-//! The broker is told another time by libfaketime, its monotonic clock excepted; the host's own
-//! clock is left alone, which it may share with others.
+//! It is the host's own where that is a machine. A container shares its clock with others: there the
+//! broker alone is told another time, by libfaketime.
 
 use std::time::Duration;
 
 use super::Field;
 use super::node_fault::{Finding, Look, Recipe, value};
 use crate::catalog::{Setting, Settings};
+use crate::node::abilities::MACHINE_SHELL;
 use crate::rabbitmq;
 
 /// A difference below this may be the measurement's.
@@ -38,12 +39,21 @@ fn offset_ms(settings: &Settings) -> String {
 }
 
 fn recipe(what: &str, [first, second]: [String; 2], key: &str) -> Recipe {
+    let shell = [
+        rabbitmq::SHELL,
+        MACHINE_SHELL,
+        concat!("clock_program='", include_str!("clock.pl"), "'"),
+        include_str!("clock_broker.sh"),
+        include_str!("clock_host.sh"),
+        include_str!("clock.sh"),
+    ];
     Recipe {
-        shell: [rabbitmq::SHELL, include_str!("clock.sh")].join("\n"),
+        shell: shell.join("\n"),
         args: vec![what.to_owned(), first, second, key.to_owned()],
         towards: Vec::new(),
         has_undo: true,
         destroys: false,
+        goes_down: false,
         bitten: astray,
         healed: right,
         inject_deadline: Duration::from_secs(180),
@@ -53,30 +63,98 @@ fn recipe(what: &str, [first, second]: [String; 2], key: &str) -> Recipe {
     }
 }
 
-fn offset(look: &Look) -> Result<(i64, i64), String> {
-    let number = |key| value(look, key).parse::<i64>().ok();
-    let measured = number("offset_ms").zip(number("error_ms"));
+fn number(look: &Look, key: &str) -> Option<i64> {
+    value(look, key).parse().ok()
+}
+
+fn is_off(offset_ms: i64, error_ms: i64) -> bool {
+    offset_ms.abs() > TOLERANCE_MS + error_ms
+}
+
+/// How far a host's clock has moved, in milliseconds.
+struct HostClock {
+    /// Since the look before, against its own uptime; `None` where it has booted since.
+    by_uptime: Option<i64>,
+    /// Against the control node's clock, and how far that may be wrong.
+    by_control: i64,
+    error: i64,
+    /// The same at the look before.
+    by_control_before: i64,
+}
+
+impl HostClock {
+    fn of(before: &Look, now: &Look) -> Result<Self, String> {
+        let seen = |look| {
+            let offset = number(look, "seen_offset_us").zip(number(look, "seen_error_us"));
+            offset.ok_or_else(|| "the host did not tell its time".to_owned())
+        };
+        let ((was, error_was), (is, error_is)) = (seen(before)?, seen(now)?);
+        let moved = number(now, "base_us").zip(number(before, "base_us"));
+        let booted = value(before, "boot") != value(now, "boot");
+        Ok(Self {
+            by_uptime: moved
+                .filter(|_| !booted)
+                .map(|(now, before)| (now - before) / 1000),
+            by_control: is / 1000,
+            error: (error_was + error_is) / 1000 + 1,
+            by_control_before: was / 1000,
+        })
+    }
+
+    fn words(&self) -> String {
+        let Self {
+            by_control,
+            error,
+            by_control_before,
+            ..
+        } = self;
+        let moved = match self.by_uptime {
+            Some(moved) => format!("has moved by {moved:+} ms against its uptime, and"),
+            None => "came anew with its boot, and".to_owned(),
+        };
+        format!(
+            "the host's clock {moved} is {by_control:+} ms off the control node's (±{error}), \
+             {by_control_before:+} ms before"
+        )
+    }
+}
+
+/// How far a broker's clock is off its host's, in milliseconds, and how far that may be wrong.
+fn broker_offset(look: &Look) -> Result<(i64, i64), String> {
+    let measured = number(look, "offset_ms").zip(number(look, "error_ms"));
     measured.ok_or_else(|| "the broker does not tell its time".to_owned())
 }
 
-fn astray(before: &Look, now: &Look) -> Finding {
-    let ((was, _), (is, error)) = (offset(before)?, offset(now)?);
-    let words = format!("the broker's clock is {is:+} ms off (±{error}), {was:+} ms before");
-    if (is - was).abs() > TOLERANCE_MS + error {
-        Ok(words)
-    } else {
-        Err(words)
-    }
+fn is_of_host(look: &Look) -> bool {
+    look.contains_key("base_us")
 }
 
-fn right(_: &Look, now: &Look) -> Finding {
-    let (is, error) = offset(now)?;
-    let words = format!("the broker's clock is {is:+} ms off (±{error})");
-    if is.abs() <= TOLERANCE_MS + error {
-        Ok(words)
-    } else {
-        Err(words)
+fn finding(is_good: bool, words: String) -> Finding {
+    if is_good { Ok(words) } else { Err(words) }
+}
+
+fn astray(before: &Look, now: &Look) -> Finding {
+    if is_of_host(now) {
+        let clock = HostClock::of(before, now)?;
+        let seen = is_off(clock.by_control - clock.by_control_before, clock.error);
+        let moved = clock.by_uptime.is_some_and(|moved| is_off(moved, 0));
+        return finding(seen && moved, clock.words());
     }
+    let ((was, _), (is, error)) = (broker_offset(before)?, broker_offset(now)?);
+    let words = format!("the broker's clock is {is:+} ms off (±{error}), {was:+} ms before");
+    finding(is_off(is - was, error), words)
+}
+
+fn right(before: &Look, now: &Look) -> Finding {
+    if is_of_host(now) {
+        let clock = HostClock::of(before, now)?;
+        let is_as_before = !is_off(clock.by_control - clock.by_control_before, clock.error);
+        let is_right = !is_off(clock.by_control, clock.error);
+        return finding(is_as_before || is_right, clock.words());
+    }
+    let (is, error) = broker_offset(now)?;
+    let words = format!("the broker's clock is {is:+} ms off (±{error})");
+    finding(!is_off(is, error), words)
 }
 
 #[cfg(test)]
@@ -97,5 +175,29 @@ mod tests {
         assert!(astray(&look("3"), &Look::new()).is_err());
         assert!(right(&look("0"), &look("-160")).is_ok());
         assert!(right(&look("0"), &look("400")).is_err());
+    }
+
+    fn host(boot: &str, base_ms: i64, seen_ms: i64) -> Look {
+        let pairs = [
+            ("boot", boot.to_owned()),
+            ("base_us", (base_ms * 1000).to_string()),
+            ("seen_offset_us", (seen_ms * 1000).to_string()),
+            ("seen_error_us", "20000".to_owned()),
+        ];
+        pairs.map(|(key, value)| (key.to_owned(), value)).into()
+    }
+
+    #[test]
+    fn a_hosts_clock_is_seen_by_itself_and_by_the_control_node() {
+        let before = host("b1", 1_000_000, 7);
+        assert!(astray(&before, &host("b1", 1_090_000, 90_010)).is_ok());
+        assert!(astray(&before, &host("b1", 1_090_000, 10)).is_err());
+        assert!(astray(&before, &host("b1", 1_000_000, 90_010)).is_err());
+        assert!(astray(&before, &host("b2", 1_090_000, 90_010)).is_err());
+        assert!(right(&before, &host("b1", 1_000_001, 12)).is_ok());
+        assert!(right(&before, &host("b1", 1_090_000, 90_010)).is_err());
+        let wrong_before = host("b1", 1_000_000, 60_000);
+        assert!(right(&wrong_before, &host("b1", 1_000_000, 60_010)).is_ok());
+        assert!(right(&wrong_before, &host("b2", 5, 3)).is_ok());
     }
 }

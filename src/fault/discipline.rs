@@ -192,6 +192,7 @@ fn recipe(what: &str, words: String, settings: &Settings, key: &str) -> Recipe {
         towards: towards(settings),
         has_undo: true,
         destroys: false,
+        goes_down: false,
         bitten: |_, _| Err(String::new()),
         healed: |_, now| match value(now, "tree") {
             "" => Ok("packets pass as they did".into()),

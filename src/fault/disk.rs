@@ -100,6 +100,7 @@ fn damage(what: &str, settings: &Settings, amount: String, key: &str) -> Recipe 
     Recipe {
         has_undo: false,
         destroys: true,
+        goes_down: false,
         bitten: |_, now| {
             let [file, was, is] = ["file", "before", "after"].map(|key| value(now, key));
             if file.is_empty() || was == is {
@@ -120,6 +121,7 @@ fn recipe(what: &str, [first, second]: [String; 2], key: &str) -> Recipe {
         towards: Vec::new(),
         has_undo: true,
         destroys: false,
+        goes_down: false,
         bitten: |_, _| Err(String::new()),
         healed: |_, _| Err(String::new()),
         inject_deadline: Duration::from_secs(60),

@@ -13,9 +13,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 pub use super::lease::HealReport;
+use super::renewal::{Away, Renewal};
 use super::{Target, lease};
 use crate::event::Emit;
 use crate::inventory::NodeName;
@@ -25,8 +26,6 @@ use crate::remote::{Host, RemoteError};
 pub const LEASE_MIN: Duration = Duration::from_secs(4);
 /// For a fault to be undone, with retries; no longer than a lease, which does it otherwise.
 pub const HEAL_DEADLINE: Duration = Duration::from_secs(60);
-/// Between a failed renewal and the next attempt.
-const RENEW_PAUSE: Duration = Duration::from_secs(1);
 /// For all hosts to be let go.
 const RELEASE_DEADLINE: Duration = Duration::from_secs(180);
 
@@ -152,6 +151,7 @@ pub struct Hold {
     run_id: String,
     lease: Duration,
     lost: watch::Receiver<Option<HoldLost>>,
+    away: Away,
     renewals: JoinSet<()>,
     stop: watch::Sender<bool>,
 }
@@ -170,13 +170,19 @@ impl Hold {
         let began = Instant::now();
         let mut error = None;
         let mut taken = Vec::new();
+        let mut boots = Vec::new();
         for wave in [targets.get(..1), targets.get(1..)] {
             let nodes = wave.unwrap_or_default().iter();
-            let results = join_all(nodes.map(|target| acquire_one(target, &holder, lease))).await;
+            let results =
+                join_all(nodes.map(|target| acquire_one(target, &holder, lease, ""))).await;
             for (target, result) in wave.unwrap_or_default().iter().zip(results) {
                 match result {
-                    Ok(Acquired::Taken) => taken.push(target.clone()),
-                    Ok(Acquired::Kept) => {}
+                    Ok(acquired) => {
+                        if !acquired.is_kept {
+                            taken.push(target.clone());
+                        }
+                        boots.push(acquired.boot);
+                    }
                     Err(refused) => error = error.or(Some(refused)),
                 }
             }
@@ -191,10 +197,13 @@ impl Hold {
         let (lost_sender, lost) = watch::channel(None);
         let (stop, stopped) = watch::channel(false);
         let mut renewals = JoinSet::new();
-        for target in targets.iter() {
+        let away = Away::default();
+        for (target, boot) in targets.iter().zip(boots) {
             let renewal = Renewal {
                 target: target.clone(),
-                run_id: holder.run_id.clone(),
+                holder: holder.clone(),
+                boot,
+                away: away.clone(),
                 lease,
                 lost: lost_sender.clone(),
                 emit: Arc::clone(&emit),
@@ -207,6 +216,7 @@ impl Hold {
             run_id: holder.run_id,
             lease,
             lost,
+            away,
             renewals,
             stop,
         })
@@ -230,6 +240,11 @@ impl Hold {
     /// How long a host keeps the hold beyond its last renewal.
     pub fn lease(&self) -> Duration {
         self.lease
+    }
+
+    /// Who may go down, and come back.
+    pub fn away(&self) -> &Away {
+        &self.away
     }
 
     /// Becomes `Some` when a host turned out to be another's, or could not be renewed in time.
@@ -256,24 +271,31 @@ impl Hold {
     }
 }
 
-/// How a host became ours.
-enum Acquired {
-    /// Nobody had it.
-    Taken,
+/// A host that is ours.
+pub(super) struct Acquired {
     /// This run had it already, maybe with faults in force.
-    Kept,
+    is_kept: bool,
+    /// The boot id of its kernel.
+    pub boot: String,
 }
 
-async fn acquire_one(
+/// `last_boot` is of a host that was ours until it booted.
+pub(super) async fn acquire_one(
     target: &Target,
     holder: &Holder,
     lease: Duration,
+    last_boot: &str,
 ) -> Result<Acquired, HoldError> {
-    let script = lease::acquire_script(holder, lease);
+    let script = lease::acquire_script(holder, lease, last_boot);
     let text = target.host.run(&script).await?.text();
+    let mut boot = text.lines().filter_map(|line| line.strip_prefix("boot="));
+    let mut acquired = |is_kept| Acquired {
+        is_kept,
+        boot: boot.next().unwrap_or_default().to_owned(),
+    };
     match text.lines().last() {
-        Some("taken") => Ok(Acquired::Taken),
-        Some("kept") => Ok(Acquired::Kept),
+        Some("taken") => Ok(acquired(false)),
+        Some("kept") => Ok(acquired(true)),
         Some("held") => Err(HoldError::HeldBy {
             node: target.name.clone(),
             holder: Box::new(Holder::parse(&text).ok_or_else(|| answer_error(target, &text))?),
@@ -328,81 +350,6 @@ fn no_end(host: &Host, purpose: &str) -> RemoteError {
         purpose: purpose.to_owned(),
         deadline: RELEASE_DEADLINE,
         stderr: String::new(),
-    }
-}
-
-/// Keeps the lease of one host alive.
-struct Renewal {
-    target: Target,
-    run_id: String,
-    lease: Duration,
-    lost: watch::Sender<Option<HoldLost>>,
-    emit: Arc<dyn Emit>,
-}
-
-impl Renewal {
-    /// Returns when stopped, or when the hold is lost. `renewed` is when the lease began.
-    async fn run(self, mut renewed: Instant, mut stopped: watch::Receiver<bool>) {
-        let mut pause = self.lease / 4;
-        loop {
-            tokio::select! {
-                _ = stopped.wait_for(|stopped| *stopped) => return,
-                () = sleep(pause) => {}
-            }
-            let began = Instant::now();
-            let deadline = renewed + self.lease;
-            let reason = match self.renew(deadline).await {
-                Ok(true) => {
-                    renewed = began;
-                    pause = self.lease / 4;
-                    continue;
-                }
-                Ok(false) => "another jtest, `jtest heal` or the lease itself ended it".to_owned(),
-                Err(error) if Instant::now() < deadline => {
-                    let left = deadline.saturating_duration_since(Instant::now()).as_secs();
-                    let text = format!("{error}; it undoes everything by itself in {left} s");
-                    self.emit.note(Some(&self.target.name), text);
-                    pause = RENEW_PAUSE;
-                    continue;
-                }
-                Err(error) => format!("it could not be renewed in time: {error}"),
-            };
-            self.lose(reason);
-            return;
-        }
-    }
-
-    /// The first loss is told. A reader that keeps its look at it open is not waited for.
-    fn lose(&self, reason: String) {
-        if self.lost.borrow().is_some() {
-            return;
-        }
-        let loss = HoldLost {
-            node: self.target.name.clone(),
-            reason,
-        };
-        self.lost.send_if_modified(|lost| {
-            let is_first = lost.is_none();
-            lost.get_or_insert(loss);
-            is_first
-        });
-    }
-
-    async fn renew(&self, deadline: Instant) -> Result<bool, RemoteError> {
-        let script = lease::renew_script(&self.run_id, self.lease);
-        let patience = (self.lease / 2).min(deadline.saturating_duration_since(Instant::now()));
-        let output = match timeout(patience, self.target.host.run(&script)).await {
-            Ok(result) => result?,
-            Err(_) => {
-                return Err(RemoteError::Deadline {
-                    node: self.target.name.clone(),
-                    purpose: script.purpose,
-                    deadline: patience,
-                    stderr: String::new(),
-                });
-            }
-        };
-        Ok(output.text().lines().last() == Some("renewed"))
     }
 }
 

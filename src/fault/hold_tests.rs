@@ -1,5 +1,7 @@
 use std::sync::Mutex;
 
+use tokio::time::sleep;
+
 use super::*;
 use crate::event::Event;
 use crate::remote::Remote;
@@ -144,4 +146,51 @@ async fn a_host_that_does_not_answer_is_a_loss_when_its_lease_has_run_out() {
     );
     assert!(began.elapsed() > LEASE_MIN - LEASE_MIN / 4);
     assert!(!notes.0.lock().unwrap().is_empty());
+}
+
+/// Its memory goes at the first renewal; it is `boot` then.
+fn reboots(boot: &'static str) -> Fake {
+    Fake::new("n1")
+        .with(move |script| {
+            let stdout = match (script.purpose.as_str(), script.args.get(3)?.as_str()) {
+                (TAKE, "") => "boot=b1\ntaken".to_owned(),
+                (TAKE, "b1") if boot == "b1" => "lost".to_owned(),
+                (TAKE, "b1") => format!("boot={boot}\ntaken"),
+                _ => return None,
+            };
+            Some(Ok(crate::remote::Output {
+                stdout: stdout.into_bytes(),
+                stderr: String::new(),
+            }))
+        })
+        .on(RENEW, "lost")
+        .on(LET_GO, "found=lease")
+}
+
+#[tokio::test]
+async fn a_host_that_boots_by_a_fault_is_taken_again() {
+    let fake = Arc::new(reboots("b2"));
+    let (hold, notes) = acquire(std::slice::from_ref(&fake)).await;
+    let hold = hold.unwrap();
+    let until = Instant::now() + LEASE_MIN;
+    hold.away().allow(fake.node(), until);
+    sleep(LEASE_MIN / 4 + LEASE_MIN / 8).await;
+    assert_eq!(*hold.lost().borrow(), None);
+    assert_eq!(asked(&fake), [TAKE, RENEW, TAKE]);
+    assert_eq!(notes.0.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_host_that_has_not_booted_or_was_not_to_is_a_loss() {
+    for (boot, may_be_away) in [("b1", true), ("b2", false)] {
+        let fake = Arc::new(reboots(boot));
+        let (hold, _) = acquire(std::slice::from_ref(&fake)).await;
+        let hold = hold.unwrap();
+        if may_be_away {
+            hold.away().allow(fake.node(), Instant::now() + LEASE_MIN);
+        }
+        let mut lost = hold.lost();
+        let lost = timeout(LEASE_MIN, lost.wait_for(Option::is_some)).await;
+        assert!(lost.unwrap().unwrap().is_some(), "{boot}");
+    }
 }

@@ -83,7 +83,8 @@ jtest_arm() {
   mkdir "$jtest_faults/$1"
   printf '%s\n' "$2" >"$jtest_faults/$1/about"
   printf '%s\n' "$3" >"$jtest_faults/$1/undo"
-  sync "$jtest_faults/$1/about" "$jtest_faults/$1/undo"
+  cat /proc/sys/kernel/random/boot_id >"$jtest_faults/$1/boot"
+  sync "$jtest_faults/$1/about" "$jtest_faults/$1/undo" "$jtest_faults/$1/boot"
   jtest_log "fault $1: $2"
 }
 
@@ -97,6 +98,7 @@ jtest_undo_fault() {
       return 1
     }
   fi
+  if ! cmp -s "$jtest_faults/$1/boot" /proc/sys/kernel/random/boot_id; then echo "rebooted=$jtest_about"; fi
   rm -rf "${jtest_faults:?}/$1"
   rmdir "$jtest_faults" 2>/dev/null || true
   jtest_log "undone $1: $jtest_about"

@@ -34,6 +34,8 @@ pub struct HealReport {
     pub firewall_differences: Vec<String>,
     /// The hold was not ours any more, so nothing was touched.
     pub not_ours: bool,
+    /// What was in force when the host booted: it may have ended then.
+    pub rebooted_under: Vec<String>,
     /// Keys of faults whose undo failed; they stay armed.
     pub resisting: Vec<String>,
 }
@@ -53,6 +55,7 @@ impl HealReport {
                     report.firewall_differences.push(difference.to_owned());
                 }
                 Some(("lost", _)) => report.not_ours = true,
+                Some(("rebooted", what)) => report.rebooted_under.push(what.to_owned()),
                 Some(("resists", key)) => report.resisting.push(key.to_owned()),
                 Some(_) | None => {}
             }
@@ -61,11 +64,13 @@ impl HealReport {
     }
 }
 
-pub(super) fn acquire_script(holder: &Holder, lease: Duration) -> Script {
+/// `last_boot` is given where the host was ours before it booted: what is armed there stays so.
+pub(super) fn acquire_script(holder: &Holder, lease: Duration, last_boot: &str) -> Script {
     script("take hold of it", include_str!("acquire.sh"))
         .arg(&holder.run_id)
         .arg(holder.record())
         .arg(lease.as_secs().to_string())
+        .arg(last_boot)
         .stdin(undo_text(&[], include_str!("undo.sh"), &["expired"]))
         .deadline(SCRIPT_DEADLINE)
 }
@@ -101,6 +106,15 @@ pub struct Lifted {
     pub remarks: Vec<String>,
     /// Where the hold was another's by then: somebody else undid our faults, and nobody knows when.
     pub lost: Vec<NodeName>,
+    /// Where the host booted meanwhile.
+    pub ended_early: Vec<NodeName>,
+}
+
+impl Lifted {
+    /// Whether the fault was in force everywhere until it was undone here.
+    pub fn was_in_force(&self) -> bool {
+        self.lost.is_empty() && self.ended_early.is_empty()
+    }
 }
 
 /// Undoes a fault on all nodes (all faults, where the key is empty) and keeps the hold. A failure is tried again until the deadline; afterwards the lease is left to do it.
@@ -126,6 +140,12 @@ pub(super) async fn lift_all(
             }
         };
         let node = &target.name;
+        if !report.rebooted_under.is_empty() {
+            let text =
+                format!("{node}: it booted meanwhile, and what was done to it may have ended");
+            lifted.remarks.push(text);
+            lifted.ended_early.push(node.clone());
+        }
         if report.not_ours {
             let text = format!("{node}: the hold was lost, and with it our faults");
             lifted.remarks.push(text);

@@ -25,6 +25,7 @@ pub(super) fn forget(_: &Settings, field: &Field, key: &str) -> Recipe {
 pub(super) fn reset(_: &Settings, field: &Field, key: &str) -> Recipe {
     Recipe {
         destroys: true,
+        goes_down: false,
         bitten: |before, now| match (value(before, "data"), value(now, "data")) {
             ("", _) => Err("it had no data before".into()),
             (was, is) if was == is => Err("its data is the same".into()),
@@ -88,6 +89,7 @@ fn recipe(what: &str, field: &Field, key: &str) -> Recipe {
         towards: Vec::new(),
         has_undo: true,
         destroys: false,
+        goes_down: false,
         bitten: |_, _| Err(String::new()),
         healed: belongs,
         inject_deadline: Duration::from_secs(120),

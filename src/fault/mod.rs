@@ -35,12 +35,16 @@ mod packet;
 mod partition;
 mod probe;
 mod process;
+mod reboot;
 mod recipes;
+mod renewal;
 mod resource;
 pub mod status;
 #[cfg(test)]
 mod testing;
 mod volley;
+
+pub use self::renewal::Away;
 
 const HOST_SHELL: &str = include_str!("host.sh");
 
@@ -72,6 +76,8 @@ pub struct Field {
     pub peer_port: u16,
     /// The queue under test.
     pub queue: String,
+    /// Who goes down by a fault.
+    pub away: Away,
     /// For a fault to be undone, with retries.
     pub heal_deadline: Duration,
     /// The run's clock.

@@ -5,7 +5,7 @@
 //! seen meanwhile and afterwards; that makes the proofs.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -17,9 +17,10 @@ use super::{
     Asked, Fault, FaultError, Field, Healed, Injected, Target, lease, script, shared_addresses,
     undo_text,
 };
-use crate::catalog::Group;
+use crate::catalog::{Group, Setting, Settings};
 use crate::event::Proof;
 use crate::inventory::NodeName;
+use crate::node::clock_offset;
 use crate::remote::{RemoteError, Script};
 use crate::schedule::{PlannedFault, words};
 
@@ -39,6 +40,14 @@ pub(super) fn value<'a>(look: &'a Look, key: &str) -> &'a str {
     look.get(key).map_or("", String::as_str)
 }
 
+/// How far apart the nodes have it, where they have it one after another.
+pub(super) fn rolling(settings: &Settings) -> Option<Duration> {
+    match settings.get("rolling") {
+        Some(Setting::Duration(pause)) => Some(*pause),
+        _ => None,
+    }
+}
+
 /// How a fault is done.
 pub(super) struct Recipe {
     /// Shell text that defines `inject`, `look` and, if there is anything to undo, `undo`.
@@ -51,6 +60,8 @@ pub(super) struct Recipe {
     pub has_undo: bool,
     /// Whether it destroys the broker's data, which not every host is there for.
     pub destroys: bool,
+    /// Whether the host goes down by it, and comes back.
+    pub goes_down: bool,
     /// Whether it bit: how it was before, how it is now.
     pub bitten: fn(&Look, &Look) -> Finding,
     /// Whether it is over.
@@ -203,7 +214,15 @@ impl NodeFault {
         let script = script(&format!("look at {}", self.kind), &text)
             .args(self.args(target))
             .deadline(self.recipe.look_deadline);
-        Ok(parse(&target.host.run(&script).await?.text()))
+        let asked = SystemTime::now();
+        let began = Instant::now();
+        let mut look = parse(&target.host.run(&script).await?.text());
+        if let Some(offset) = clock_offset::offset(asked, began.elapsed(), value(&look, "wall_us"))
+        {
+            look.insert("seen_offset_us".to_owned(), offset.offset_us.to_string());
+            look.insert("seen_error_us".to_owned(), offset.error_us.to_string());
+        }
+        Ok(look)
     }
 
     /// Looks at all nodes again and again until all findings are good or the deadline has come.
@@ -249,6 +268,12 @@ impl NodeFault {
 
     /// On these nodes at once.
     async fn inject_on(&self, targets: &[Target]) -> Result<Injected, FaultError> {
+        if self.recipe.goes_down {
+            let back = Instant::now() + self.recipe.mend_deadline;
+            for target in targets {
+                self.field.away.allow(&target.name, back);
+            }
+        }
         let scripts = targets
             .iter()
             .map(|target| (target.host.clone(), self.inject_script(target)));
@@ -327,8 +352,8 @@ impl Fault for NodeFault {
         let at = self.field.clock.now();
         let deadline = Instant::now() + self.recipe.mend_deadline;
         let mut proof = self.until_found(self.recipe.healed, deadline).await;
+        proof.proven &= lifted.was_in_force();
         proof.evidence.splice(0..0, lifted.remarks);
-        proof.proven &= lifted.lost.is_empty();
         Ok(Healed { at, proof })
     }
 }

@@ -17,6 +17,7 @@ pub(super) fn loss(settings: &Settings, _: &Field, key: &str) -> Recipe {
         towards: discipline::towards(settings),
         has_undo: true,
         destroys: false,
+        goes_down: false,
         inject_deadline: Duration::from_secs(30),
         look_deadline: Duration::from_secs(30),
         mend_deadline: Duration::from_secs(30),

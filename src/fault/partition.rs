@@ -281,10 +281,10 @@ impl Fault for Partition {
                 expectation.judge_reunion(sights)
             })
             .await;
+        proof.proven &= lifted.was_in_force();
         proof
             .evidence
             .splice(0..0, opened.flatten().into_iter().chain(lifted.remarks));
-        proof.proven &= lifted.lost.is_empty();
         Ok(Healed { at, proof })
     }
 }

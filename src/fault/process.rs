@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Field;
-use super::node_fault::{Finding, Look, Recipe, value};
-use crate::catalog::{Setting, Settings};
+use super::node_fault::{Finding, Look, Recipe, rolling, value};
+use crate::catalog::Settings;
 
 pub(super) fn kill(settings: &Settings, _: &Field, _: &str) -> Recipe {
     ended("KILL", settings)
@@ -40,10 +40,6 @@ fn ended(what: &str, settings: &Settings) -> Recipe {
         let setting = settings.get(name).map(ToString::to_string);
         setting.unwrap_or_else(|| otherwise.to_owned())
     };
-    let rolling = match settings.get("rolling") {
-        Some(Setting::Duration(pause)) => Some(*pause),
-        _ => None,
-    };
     Recipe {
         shell: include_str!("process.sh").to_owned(),
         args: vec![
@@ -54,12 +50,13 @@ fn ended(what: &str, settings: &Settings) -> Recipe {
         towards: Vec::new(),
         has_undo: true,
         destroys: false,
+        goes_down: false,
         bitten: gone,
         healed: runs,
         inject_deadline: Duration::from_secs(120),
         look_deadline: Duration::from_secs(15),
         mend_deadline: Duration::from_secs(120),
-        rolling,
+        rolling: rolling(settings),
     }
 }
 

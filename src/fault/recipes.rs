@@ -3,7 +3,7 @@
 
 use super::node_fault::Recipe;
 use super::{
-    FaultError, Field, app, clock, discipline, disk, membership, packet, process, resource,
+    FaultError, Field, app, clock, discipline, disk, membership, packet, process, reboot, resource,
 };
 use crate::catalog::Settings;
 use crate::schedule::PlannedFault;
@@ -44,6 +44,8 @@ const RECIPES: &[(&str, Make)] = &[
     ("reset", membership::reset),
     ("shrink-queue", membership::shrink_queue),
     ("transfer-leadership", membership::transfer_leadership),
+    ("reboot", reboot::reboot),
+    ("power-cycle", reboot::power_cycle),
 ];
 
 /// How a planned fault is done.

@@ -77,6 +77,7 @@ fn recipe(what: &str, amount: u64, key: &str) -> Recipe {
         towards: Vec::new(),
         has_undo: true,
         destroys: false,
+        goes_down: false,
         bitten: alarmed,
         healed: calm,
         inject_deadline: Duration::from_secs(60),

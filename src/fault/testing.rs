@@ -15,6 +15,7 @@ pub(super) fn field() -> Field {
         lease: Duration::from_secs(60),
         peer_port: 25672,
         queue: "jtest.queue".into(),
+        away: super::Away::default(),
         heal_deadline: Duration::from_secs(1),
         clock: RunClock::start(),
         offsets: BTreeMap::new(),

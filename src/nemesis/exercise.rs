@@ -11,7 +11,7 @@ use super::world::{ask_for_leader, leader};
 use super::{NemesisEnd, Open, Walk, lock};
 use crate::event::Event;
 use crate::fault::{self, Fault, FaultError, Healed};
-use crate::schedule::{FaultId, MOMENT_PROOF_MAX, PROOF_MAX, PlannedLasts, TimedFault};
+use crate::schedule::{FaultId, PROOF_MAX, PlannedLasts, TimedFault, moment_proof_max};
 
 /// For anybody to say who leads the queue.
 const LEADER_DEADLINE: Duration = Duration::from_secs(30);
@@ -96,7 +96,7 @@ impl Walk<'_> {
                 awaited.and(proven)
             }
             PlannedLasts::Moment => {
-                let deadline = Instant::now() + MOMENT_PROOF_MAX;
+                let deadline = Instant::now() + moment_proof_max(&timed.fault.kind);
                 self.prove(id, fault.as_mut(), deadline).await
             }
             PlannedLasts::UntilHealed => {

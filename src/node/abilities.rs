@@ -6,6 +6,15 @@ use std::time::Duration;
 use crate::catalog::{Kind, Need};
 use crate::remote::{Host, RemoteError, Script};
 
+/// Functions that tell whether a host is a machine of its own.
+pub const MACHINE_SHELL: &str = include_str!("machine.sh");
+
+const ABILITIES: &str = concat!(
+    include_str!("machine.sh"),
+    "\n",
+    include_str!("abilities.sh")
+);
+
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What a host has.
@@ -15,11 +24,7 @@ pub struct Abilities(BTreeSet<Need>);
 impl Abilities {
     /// Asks a host.
     pub async fn of(host: &Host) -> Result<Self, RemoteError> {
-        let script = Script::new(
-            "find out which faults it can have",
-            include_str!("abilities.sh"),
-        )
-        .deadline(DEADLINE);
+        let script = Script::new("find out which faults it can have", ABILITIES).deadline(DEADLINE);
         Ok(Self::parse(&host.run(&script).await?.text()))
     }
 

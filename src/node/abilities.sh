@@ -35,3 +35,6 @@ abilities_try libfaketime abilities_faketime
 abilities_try own-filesystem abilities_own_filesystem
 abilities_try fsfreeze command -v fsfreeze
 abilities_try prlimit command -v prlimit
+abilities_try own-kernel machine_has_own_kernel
+abilities_try own-clock machine_has_own_clock
+abilities_try sysrq machine_has_sysrq

@@ -62,7 +62,8 @@ pub async fn exchange(process: &mut dyn Process) -> Result<Option<ClockOffset>, 
     Ok(best)
 }
 
-fn offset(asked: SystemTime, round_trip: Duration, answer: &str) -> Option<ClockOffset> {
+/// From one answer, the microseconds of the host's clock: of when it was asked and how long that took.
+pub fn offset(asked: SystemTime, round_trip: Duration, answer: &str) -> Option<ClockOffset> {
     let host_us: i64 = answer.trim().parse().ok()?;
     let half = round_trip / 2;
     let middle = asked.checked_add(half)?.duration_since(UNIX_EPOCH).ok()?;

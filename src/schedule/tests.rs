@@ -229,7 +229,7 @@ fn the_longest_it_can_take_has_all_deadlines_in_it() {
 - parallel: [[{wait: 5s}], [{wait: 7s}, {fault: restart, on: one}]]
 ";
     let planned = plan(&written(schedule), &nodes(5), 1).unwrap();
-    let proof = super::MOMENT_PROOF_MAX;
+    let proof = super::moment_proof_max(kind("restart").unwrap());
     assert_eq!(planned.longest(), Duration::from_secs(107) + proof);
 }
 

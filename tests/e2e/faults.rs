@@ -25,6 +25,17 @@ const FAULTS: &[(&str, &str, &[&str])] = &[
     ("truncate-file", "n5", &[]),
 ];
 
+/// A load whose connections the brokers close.
+const CLOSED: &str = "name: closed
+workload:
+  amount: schedule
+schedule:
+  - wait: 3s
+  - fault: close-connections
+    on: all
+  - wait: 3s
+";
+
 fn inject(lab: &Lab, what: &[&str], options: &[&str]) -> (Option<i32>, String) {
     let mut arguments = what.to_vec();
     arguments.extend(options);
@@ -84,6 +95,15 @@ fn each_fault_bites_and_is_undone() {
     };
     let (code, printed) = inject(&lab, &["inject", "transfer-leadership", follower], &[]);
     assert_eq!(code, Some(0), "{printed}");
+    let scenario = lab.directory().join("closed.yaml");
+    std::fs::write(&scenario, CLOSED).unwrap();
+    let run = lab.jtest("run", &["--scenario", scenario.to_str().unwrap()]);
+    let (code, printed) = finish(&lab, run);
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(
+        printed.contains("connections, none is left of them"),
+        "{printed}"
+    );
     for node in status(&lab) {
         assert_eq!(node["faults"], Value::Array(Vec::new()), "{node}");
         assert_eq!(node["held_by"], Value::Null, "{node}");
@@ -219,6 +239,14 @@ fn what_makes_no_sense_is_refused_before_anything_is_touched() {
         ),
         (&["inject", "reset", "n1"], "jtest_disposable: true"),
         (&["inject", "kill", "leader"], "looked up in a run only"),
+        (
+            &["inject", "reboot", "n1"],
+            "own-kernel (a real or virtual machine",
+        ),
+        (
+            &["inject", "power-cycle", "n1"],
+            "sysrq (a real or virtual machine",
+        ),
     ] {
         let (code, printed) = inject(&lab, what, &[]);
         assert!(code.is_some_and(|code| code > 1), "{what:?}: {printed}");

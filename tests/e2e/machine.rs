@@ -90,3 +90,105 @@ fn what_lay_on_a_host_is_gone_after_it_lost_power() {
     assert_eq!(disciplines(&lab), before);
     assert_eq!(lab.on(2, "ls -d /run/jtest /var/lib/jtest-faults 2>/dev/null; iptables-save | grep -c JTEST || true").trim(), "0");
 }
+
+/// What a fault says when it bit, and what when it is over.
+fn exercise(lab: &Lab, what: &[&str], proof: &str) {
+    let printed = fault(lab, what);
+    assert!(
+        printed.contains("proven:\n") && printed.contains(proof),
+        "{what:?}: {printed}"
+    );
+    assert!(!printed.contains("not healed"), "{what:?}: {printed}");
+}
+
+/// A host's clock minus this machine's, in seconds.
+fn clock(lab: &Lab, host: u8) -> f64 {
+    let now = || {
+        let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+        since.as_secs_f64()
+    };
+    let before = now();
+    let there: f64 = lab.on(host, "date +%s.%N").trim().parse().unwrap();
+    there - f64::midpoint(before, now())
+}
+
+#[test]
+#[ignore = "needs hosts with kernels of their own; scripts/test --machine runs it"]
+fn system_clocks_go_wrong_and_are_set_right_by_the_hosts_themselves() {
+    let lab = Lab::hold();
+    assert_eq!(
+        lab.on(1, "systemd-detect-virt").trim(),
+        "uml",
+        "{SHARED_KERNEL}"
+    );
+    // A time service, to be held meanwhile and given back.
+    lab.on(
+        1,
+        "printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/run/systemd/system/ntpd.service; systemctl start ntpd",
+    );
+    fault(&lab, &["clock", "n1", "+90s", "--lease", "3m"]);
+    let astray = clock(&lab, 1);
+    assert!((85.0..95.0).contains(&astray), "{astray}");
+    assert!(clock(&lab, 2).abs() < 3.0);
+    assert_eq!(
+        lab.on(1, "systemctl is-active ntpd || true").trim(),
+        "inactive"
+    );
+    fault(
+        &lab,
+        &["inject", "clock-drift", "n2", "factor=1.5", "--lease", "3m"],
+    );
+    exercise(
+        &lab,
+        &["inject", "clock-strobe", "n3", "by=-30s", "--for", "20s"],
+        "n3: the host's clock has moved by -",
+    );
+    crate::lab::eventually(
+        "the hosts have set their clocks right",
+        std::time::Duration::from_secs(240),
+        || {
+            (1..=3).all(|host| clock(&lab, host).abs() < 3.0)
+                && lab.on(1, "systemctl is-active ntpd || true").trim() == "active"
+        },
+    );
+    for host in 1..=3 {
+        let left = lab.on(
+            host,
+            "ls -d /run/jtest /run/jtest-clock /var/lib/jtest-faults 2>/dev/null || true",
+        );
+        assert_eq!(left, "", "n{host}");
+    }
+    lab.on(
+        1,
+        "systemctl stop ntpd; rm /run/systemd/system/ntpd.service; systemctl daemon-reload",
+    );
+}
+
+#[test]
+#[ignore = "needs hosts with kernels of their own; scripts/test --machine runs it"]
+fn hosts_reboot_and_lose_power() {
+    let lab = Lab::hold();
+    assert_eq!(
+        lab.on(1, "systemd-detect-virt").trim(),
+        "uml",
+        "{SHARED_KERNEL}"
+    );
+    exercise(
+        &lab,
+        &["inject", "reboot", "n1", "--for", "1s"],
+        "n1: it booted: boot id ",
+    );
+    exercise(
+        &lab,
+        &["inject", "power-cycle", "n2,n3", "--for", "1s"],
+        "n3: it booted: boot id ",
+    );
+    fault(&lab, &["partition", "n1", "n2,n3"]);
+    let printed = fault(&lab, &["inject", "power-cycle", "n1"]);
+    assert!(
+        printed.contains("what was written last and not synced is gone"),
+        "{printed}"
+    );
+    let printed = fault(&lab, &["join"]);
+    assert!(printed.contains("n1: it booted meanwhile"), "{printed}");
+}

@@ -64,6 +64,7 @@ impl Hand {
             lease: args.lease,
             peer_port: PEER_PORT,
             queue: args.queue.clone(),
+            away: hold.away().clone(),
             heal_deadline: HEAL_DEADLINE,
             clock: RunClock::start(),
             offsets,

@@ -125,7 +125,7 @@ enum FaultVerb {
         #[command(flatten)]
         hand: HandArgs,
     },
-    /// Let the broker's clock jump: `clock n2 +90s`
+    /// Let the clock jump (in a container the broker's alone): `clock n2 +90s`
     Clock {
         /// Nodes (`n1,n2`), or one, minority, majority, all
         nodes: String,

@@ -163,23 +163,30 @@ fn faults(seen: &Seen) -> Finding {
     let possible = abilities.allows(KINDS).len();
     let text = format!("{possible} of {}", KINDS.len());
     let mut shortfalls = Vec::new();
-    for need in Need::ALL.into_iter().filter(|need| !abilities.has(*need)) {
-        let wanting = KINDS.iter().filter(|kind| {
-            kind.lacks(|other| other != need)
-                .iter()
-                .any(|any| any.contains(&need))
-        });
-        let names: Vec<_> = wanting.map(|kind| kind.name).collect();
-        if !names.is_empty() {
-            shortfalls.push(Shortfall {
-                severity: Severity::Limits,
-                what: format!(
-                    "no {need}, so it cannot have the faults {}",
-                    names.join(", ")
-                ),
-                remedy: need.remedy().to_owned(),
-            });
+    let mut unmet: Vec<&[Need]> = Vec::new();
+    for any in KINDS
+        .iter()
+        .flat_map(|kind| kind.lacks(|need| abilities.has(need)))
+    {
+        if !unmet.contains(&any) {
+            unmet.push(any);
         }
+    }
+    unmet.sort();
+    for any in unmet {
+        let wanting = KINDS.iter().filter(|kind| kind.needs.contains(&any));
+        let names: Vec<_> = wanting.map(|kind| kind.name).collect();
+        let needs: Vec<_> = any.iter().map(|need| need.name()).collect();
+        let remedies: Vec<_> = any.iter().map(|need| need.remedy()).collect();
+        shortfalls.push(Shortfall {
+            severity: Severity::Limits,
+            what: format!(
+                "no {}, so it cannot have the faults {}",
+                needs.join(" or "),
+                names.join(", ")
+            ),
+            remedy: remedies.join(", or "),
+        });
     }
     let mark = shortfalls.first().map(|shortfall| shortfall.severity);
     (Cell { text, mark }, shortfalls)
