@@ -55,6 +55,8 @@ pub const BUILTINS: &[Builtin] = builtins![
     "second-cut-during-recovery",
     "flap-5ms",
     "leader-hunt",
+    "clock-jumps",
+    "power-cycles",
     "everything",
 ];
 

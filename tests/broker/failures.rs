@@ -61,7 +61,7 @@ impl Running {
     /// Waits until so many more attempts were confirmed.
     async fn more_oks(&self, count: usize) {
         let before = self.memory.publishes(Phase::Ok).len();
-        self.until(60, || {
+        self.until(120, || {
             self.memory.publishes(Phase::Ok).len() >= before + count
         })
         .await;
