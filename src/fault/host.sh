@@ -98,7 +98,8 @@ jtest_undo_fault() {
       return 1
     }
   fi
-  if ! cmp -s "$jtest_faults/$1/boot" /proc/sys/kernel/random/boot_id; then echo "rebooted=$jtest_about"; fi
+  jtest_boot=$(cat "$jtest_faults/$1/boot" 2>/dev/null) || jtest_boot=
+  if [ "$jtest_boot" != "$(cat /proc/sys/kernel/random/boot_id)" ]; then echo "rebooted=$jtest_about"; fi
   rm -rf "${jtest_faults:?}/$1"
   rmdir "$jtest_faults" 2>/dev/null || true
   jtest_log "undone $1: $jtest_about"

@@ -57,6 +57,7 @@ fn lost_power(before: &Look, now: &Look) -> Finding {
 }
 
 fn runs(before: &Look, now: &Look) -> Finding {
+    booted(before, now)?;
     match (value(before, "broker"), value(now, "broker")) {
         ("active", "active") => Ok("it is back, its broker runs".into()),
         ("active", now) => Err(format!("its broker is {now}")),
@@ -96,6 +97,7 @@ mod tests {
         let before = look("b1", "", "active");
         assert!(runs(&before, &look("b2", "", "active")).is_ok());
         assert!(runs(&before, &look("b2", "", "activating")).is_err());
+        assert!(runs(&before, &before).is_err());
         assert!(runs(&look("b1", "", "inactive"), &look("b2", "", "inactive")).is_ok());
     }
 }

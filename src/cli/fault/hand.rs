@@ -26,7 +26,7 @@ use crate::node::clock_offset;
 use crate::rabbitmq::PEER_PORT;
 use crate::remote::Host;
 use crate::run::setup;
-use crate::schedule::PlannedFault;
+use crate::schedule::{PlannedFault, moment_proof_max};
 
 /// The name of the hold that all verbs share.
 const HOLD: &str = "by-hand";
@@ -111,10 +111,13 @@ impl Hand {
         if let Some(spread) = injected.spread_us {
             print(&format!("on all its nodes within {spread} µs\n"))?;
         }
-        let heal_at = lasts.map(|lasts| Instant::now() + lasts);
-        let proof = fault
-            .prove(heal_at.unwrap_or(Instant::now() + PROOF_DEADLINE))
-            .await;
+        let now = Instant::now();
+        let (proof_until, heal_at) = match (planned.kind.lasting, lasts) {
+            (Lasting::Moment, _) => (now + moment_proof_max(&planned.kind), Some(now)),
+            (Lasting::Lasting, Some(lasts)) => (now + lasts, Some(now + lasts)),
+            (Lasting::Lasting, None) => (now + PROOF_DEADLINE, None),
+        };
+        let proof = fault.prove(proof_until).await;
         tell("proven", &proof)?;
         let mut is_good = proof.proven;
         if let Some(heal_at) = heal_at {
@@ -125,7 +128,7 @@ impl Hand {
             let healed = fault.heal().await?.proof;
             tell("healed", &healed)?;
             is_good &= healed.proven;
-        } else if planned.kind.lasting == Lasting::Lasting {
+        } else {
             let lease = self.field.lease.as_secs();
             print(&format!(
                 "in force until it is undone; the hosts undo it by themselves in {lease} s\n"
