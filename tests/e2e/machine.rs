@@ -1,9 +1,19 @@
 //! Faults that need a kernel of their own on each host, which namespaces have not: `scripts/test --machine`.
 //! Three hosts without brokers are enough.
 
-use crate::lab::{Lab, finish};
+use std::time::{Duration, UNIX_EPOCH};
 
-const SHARED_KERNEL: &str = "needs hosts with kernels of their own; scripts/test --machine runs it";
+use crate::lab::{Lab, eventually, finish};
+
+fn machines() -> Lab {
+    let lab = Lab::hold();
+    assert_eq!(
+        lab.on(1, "systemd-detect-virt").trim(),
+        "uml",
+        "needs hosts with kernels of their own; scripts/test --machine runs it"
+    );
+    lab
+}
 
 fn fault(lab: &Lab, what: &[&str]) -> String {
     let (code, printed) = finish(lab, lab.jtest_at(&["fault"], what));
@@ -28,12 +38,7 @@ fn disciplines(lab: &Lab) -> Vec<String> {
 #[test]
 #[ignore = "needs hosts with kernels of their own; scripts/test --machine runs it"]
 fn packets_are_late_doubled_damaged_and_overtaken_until_that_is_undone() {
-    let lab = Lab::hold();
-    assert_eq!(
-        lab.on(1, "systemd-detect-virt").trim(),
-        "uml",
-        "{SHARED_KERNEL}"
-    );
+    let lab = machines();
     let before = disciplines(&lab);
     for (what, proof) in [
         (
@@ -83,12 +88,7 @@ fn packets_are_late_doubled_damaged_and_overtaken_until_that_is_undone() {
 #[test]
 #[ignore = "needs hosts with kernels of their own; scripts/test --machine runs it"]
 fn what_lay_on_a_host_is_gone_after_it_lost_power() {
-    let lab = Lab::hold();
-    assert_eq!(
-        lab.on(1, "systemd-detect-virt").trim(),
-        "uml",
-        "{SHARED_KERNEL}"
-    );
+    let lab = machines();
     let before = disciplines(&lab);
     fault(&lab, &["slow", "n2", "50ms"]);
     fault(&lab, &["partition", "n2", "n1,n3"]);
@@ -112,7 +112,7 @@ fn exercise(lab: &Lab, what: &[&str], proof: &str) {
 /// A host's clock minus this machine's, in seconds.
 fn clock(lab: &Lab, host: u8) -> f64 {
     let now = || {
-        let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+        let since = UNIX_EPOCH.elapsed().unwrap();
         since.as_secs_f64()
     };
     let before = now();
@@ -123,12 +123,7 @@ fn clock(lab: &Lab, host: u8) -> f64 {
 #[test]
 #[ignore = "needs hosts with kernels of their own; scripts/test --machine runs it"]
 fn system_clocks_go_wrong_and_are_set_right_by_the_hosts_themselves() {
-    let lab = Lab::hold();
-    assert_eq!(
-        lab.on(1, "systemd-detect-virt").trim(),
-        "uml",
-        "{SHARED_KERNEL}"
-    );
+    let lab = machines();
     // A time service, to be held meanwhile and given back.
     lab.on(
         1,
@@ -160,9 +155,9 @@ fn system_clocks_go_wrong_and_are_set_right_by_the_hosts_themselves() {
         ],
         "n3: the host's clock has moved by -",
     );
-    crate::lab::eventually(
+    eventually(
         "the hosts have set their clocks right",
-        std::time::Duration::from_secs(240),
+        Duration::from_secs(240),
         || {
             (1..=3).all(|host| clock(&lab, host).abs() < 3.0)
                 && lab.on(1, "systemctl is-active ntpd || true").trim() == "active"
@@ -180,12 +175,7 @@ fn system_clocks_go_wrong_and_are_set_right_by_the_hosts_themselves() {
 #[test]
 #[ignore = "needs hosts with kernels of their own; scripts/test --machine runs it"]
 fn hosts_reboot_and_lose_power() {
-    let lab = Lab::hold();
-    assert_eq!(
-        lab.on(1, "systemd-detect-virt").trim(),
-        "uml",
-        "{SHARED_KERNEL}"
-    );
+    let lab = machines();
     exercise(&lab, &["inject", "reboot", "n1"], "n1: it booted: boot id ");
     exercise(
         &lab,
