@@ -94,6 +94,13 @@ fn what_lay_on_a_host_is_gone_after_it_lost_power() {
     fault(&lab, &["partition", "n2", "n1,n3"]);
     lab.script(&["stop", "2"]);
     lab.script(&["start", "2"]);
+    let (code, printed) = finish(&lab, lab.jtest("doctor", &[]));
+    assert_eq!(code, Some(1), "{printed}");
+    assert!(
+        printed.contains("faults that nobody has undone (")
+            && printed.contains("partition n2 | n1 n3"),
+        "{printed}"
+    );
     fault(&lab, &["heal"]);
     assert_eq!(disciplines(&lab), before);
     assert_eq!(left(&lab, 2), "");

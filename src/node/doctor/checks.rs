@@ -507,14 +507,18 @@ fn broker(probe: &Probe) -> Finding {
 fn leftover(probe: &Probe) -> Finding {
     let mut found = Vec::new();
     if probe.count("iptables-chains") + probe.count("ip6tables-chains") > 0 {
-        found.push("chains in its firewall");
+        found.push("chains in its firewall".to_owned());
     }
     if probe.get("units").is_some() {
-        found.push("a lease's timer");
+        found.push("a lease's timer".to_owned());
     }
     let holder = probe.get("hold");
     if holder.is_none() && probe.get("hold-run").is_some() {
-        found.push("the record of a hold in /run/jtest");
+        found.push("the record of a hold in /run/jtest".to_owned());
+    }
+    if let Some(faults) = probe.get("faults") {
+        let faults = faults.trim_end_matches(';').replace(';', "; ");
+        found.push(format!("faults that nobody has undone ({faults})"));
     }
     if let Some(holder) = holder {
         return short(

@@ -70,6 +70,9 @@ if [ -d /run/jtest ]; then
   say hold "$(sed -n 's/^who=//p' /run/jtest/holder 2>/dev/null || true)"
   say hold-run "$(sed -n 's/^run_id=//p' /run/jtest/holder 2>/dev/null || true)"
 fi
+if [ -d /var/lib/jtest-faults ]; then
+  say faults "$(cat /var/lib/jtest-faults/*/about 2>/dev/null | tr '\n' ';' || true)"
+fi
 if has systemctl; then
   say units "$(systemctl list-units --all --plain --no-legend 'jtest*' 2>/dev/null | awk '{ print $1 }' | tr '\n' ' ')"
 fi

@@ -236,6 +236,13 @@ fn each_shortfall_is_seen_and_weighed() {
             "lease",
         ),
         (
+            &[("faults", "fill-disk n2, to 90%;partition n2 | n1 n3;")],
+            "leftover",
+            "yes",
+            Needed,
+            "undone (fill-disk n2, to 90%; partition n2 | n1 n3)",
+        ),
+        (
             &[("hold", "me@here"), ("hold-run", "r")],
             "leftover",
             "held",
