@@ -5,6 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -14,6 +17,9 @@ use crate::yaml::TEXT_BYTES_MAX;
 
 /// Names looked at for a suggestion when a file is not there.
 const SIBLINGS_MAX: usize = 1_000;
+
+/// For a file to be read.
+const READ_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What was typed, or a file that was named, cannot be used. The text is for the terminal
 /// as it stands.
@@ -37,7 +43,7 @@ pub fn read_inventory(path: &Path) -> Result<(Inventory, Diagnostics), UsageErro
 ///
 /// It is missing, a directory, too large, not text, or may not be read.
 pub fn read_text(path: &Path, what: &str) -> Result<String, UsageError> {
-    let bytes = read_bytes(path).map_err(|error| refused(path, what, &error))?;
+    let bytes = read_within(path, READ_DEADLINE).map_err(|error| refused(path, what, &error))?;
     if bytes.len() > TEXT_BYTES_MAX {
         return Err(mistake(
             path,
@@ -58,6 +64,17 @@ pub fn read_text(path: &Path, what: &str) -> Result<String, UsageError> {
             "is this the right file? if it is in another encoding, save it as UTF-8",
         )
     })
+}
+
+/// The same as [`read_bytes`], by then: a pipe may have nobody who writes to it.
+fn read_within(path: &Path, deadline: Duration) -> io::Result<Vec<u8>> {
+    let (answer, answered) = mpsc::channel();
+    let path = path.to_owned();
+    thread::spawn(move || {
+        let _nobody_waits = answer.send(read_bytes(&path));
+    });
+    let late = |_| Err(io::ErrorKind::TimedOut.into());
+    answered.recv_timeout(deadline).unwrap_or_else(late)
 }
 
 /// The bytes, at most one more than allowed: a device may never end.
@@ -90,6 +107,14 @@ fn refused(path: &Path, what: &str, error: &io::Error) -> UsageError {
             path,
             &format!("the {what} is a directory"),
             "name the file in it",
+        ),
+        io::ErrorKind::TimedOut => mistake(
+            path,
+            &format!(
+                "the {what} did not come within {} s",
+                READ_DEADLINE.as_secs()
+            ),
+            "is it a pipe that nobody writes to? name a file",
         ),
         io::ErrorKind::PermissionDenied => mistake(
             path,
@@ -181,6 +206,18 @@ mod tests {
         for part in expected {
             assert!(told.contains(part), "{part:?} should be in\n{told}");
         }
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_is_given_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let error = read_within(&pipe, Duration::from_millis(100)).unwrap_err();
+        let told = refused(&pipe, "inventory", &error).0;
+        assert!(told.contains("did not come within 10 s"), "{told}");
+        File::options().write(true).open(&pipe).unwrap();
     }
 
     #[test]

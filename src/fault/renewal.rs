@@ -69,7 +69,7 @@ impl Renewal {
             let reason = match self.renew(deadline).await {
                 Ok(true) => {
                     renewed = began;
-                    pause = self.lease / 4;
+                    pause = if may_be_away { PAUSE } else { self.lease / 4 };
                     continue;
                 }
                 Ok(false) if may_be_away => match self.take_again().await {
