@@ -14,8 +14,7 @@ member_other() {
 
 # All nodes of the cluster as another sees them: $1.
 member_cluster() {
-  rabbitmqctl -q -n "$1" eval 'lists:flatten(lists:join(" ", [atom_to_list(N) || N <- case erlang:function_exported(rabbit_nodes, list_members, 0) of true -> rabbit_nodes:list_members(); false -> rabbit_nodes:all() end])).' </dev/null |
-    sed -n 's/^"\(.*\)"$/\1/p'
+  rabbit_eval 'lists:flatten(lists:join(" ", [atom_to_list(N) || N <- case erlang:function_exported(rabbit_nodes, list_members, 0) of true -> rabbit_nodes:list_members(); false -> rabbit_nodes:all() end]))' "$1"
 }
 
 # The nodes that have a replica of the queue.

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use super::SHELL;
 use crate::remote::{Host, RemoteError, Script};
-
-const EVALUATE: &str = include_str!("evaluate.sh");
 
 /// What the way to the broker and back may take beyond the broker's own time.
 const GRACE: Duration = Duration::from_secs(5);
@@ -41,7 +40,7 @@ pub(super) async fn evaluate<T: DeserializeOwned>(
     expression: &str,
     deadline: Duration,
 ) -> Result<T, RemoteError> {
-    let script = Script::new(purpose, EVALUATE)
+    let script = Script::new(purpose, format!("{SHELL}\nrabbit_ask \"$1\""))
         .arg(deadline.as_secs().to_string())
         .stdin(wrapped(expression))
         .deadline(deadline + GRACE);

@@ -12,9 +12,11 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Confirmation};
+use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Broker;
+use super::evaluate::{evaluate, fill};
 use crate::scenario::QueueType;
 use crate::workload::Endpoint;
 use crate::workload::amqp::Link;
@@ -22,6 +24,10 @@ use crate::workload::amqp::Link;
 /// Declaring the queue, with retries: a cluster that has just started may refuse at first.
 const DECLARE_DEADLINE: Duration = Duration::from_secs(40);
 const DECLARE_ONCE_DEADLINE: Duration = Duration::from_secs(20);
+
+const REPLICA: &str = include_str!("replica.erl");
+const GONE: &str = include_str!("gone.erl");
+const ASK_DEADLINE: Duration = Duration::from_secs(20);
 
 /// All messages in, or all of them out.
 const PROVE_DEADLINE: Duration = Duration::from_secs(30);
@@ -69,10 +75,25 @@ async fn declare_once(broker: &Broker, endpoint: &Endpoint) -> Result<(), String
     }
     let channel = link.channel();
     let name = broker.queue.name.as_str();
+    let words = [
+        ("VHOST", broker.credentials.vhost.as_str()),
+        ("QUEUE", name),
+    ];
+    let replica: String = ask(broker, &fill(REPLICA, &words)).await?;
     channel
         .queue_delete(name.into(), QueueDeleteOptions::default())
         .await
         .map_err(text)?;
+    if !replica.is_empty() {
+        // Replicas of the old queue that are still there would keep those of the new one from starting.
+        let left: Vec<String> = ask(broker, &fill(GONE, &[("REPLICA", &replica)])).await?;
+        if !left.is_empty() {
+            return Err(format!(
+                "replicas of the old queue stay on {}",
+                left.join(" ")
+            ));
+        }
+    }
     let durable = QueueDeclareOptions {
         durable: true,
         ..QueueDeclareOptions::default()
@@ -83,6 +104,17 @@ async fn declare_once(broker: &Broker, endpoint: &Endpoint) -> Result<(), String
         .map_err(text)?;
     link.close().await;
     Ok(())
+}
+
+async fn ask<T: DeserializeOwned>(broker: &Broker, expression: &str) -> Result<T, String> {
+    let member = broker.members.first().ok_or("there is no node")?;
+    let asked = evaluate(
+        &member.host,
+        "look at the queue's replicas",
+        expression,
+        ASK_DEADLINE,
+    );
+    asked.await.map_err(|error| error.to_string())
 }
 
 /// A message into every node, and a message out of every node: the same ones.

@@ -34,6 +34,9 @@ const HOLD: &str = "by-hand";
 /// For a fault to be proven, where it is not to be undone before.
 const PROOF_DEADLINE: Duration = Duration::from_secs(60);
 
+/// The same where it is: one that ends before anybody could look at it proves nothing.
+const PROOF_MIN: Duration = Duration::from_secs(20);
+
 /// The hosts, held.
 pub(super) struct Hand {
     hosts: Vec<Host>,
@@ -114,7 +117,7 @@ impl Hand {
         let now = Instant::now();
         let (proof_until, heal_at) = match (planned.kind.lasting, lasts) {
             (Lasting::Moment, _) => (now + moment_proof_max(&planned.kind), Some(now)),
-            (Lasting::Lasting, Some(lasts)) => (now + lasts, Some(now + lasts)),
+            (Lasting::Lasting, Some(lasts)) => (now + lasts.max(PROOF_MIN), Some(now + lasts)),
             (Lasting::Lasting, None) => (now + PROOF_DEADLINE, None),
         };
         let proof = fault.prove(proof_until).await;

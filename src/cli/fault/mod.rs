@@ -34,7 +34,8 @@ struct HandArgs {
     /// After which the hosts undo everything by themselves; never shortens what is left of it
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = lease)]
     lease: Duration,
-    /// Undo it after this time, and wait for that; without it, it stays until the lease runs out
+    /// Undo it after this time, or as soon as it is proven after that, and wait for it; without it, it stays
+    /// until the lease runs out
     #[arg(long = "for", value_name = "TIME", value_parser = time)]
     lasts: Option<Duration>,
     /// The queue, for faults that are about one
