@@ -376,7 +376,7 @@ pub static KINDS: &[Kind] = &[
                 "for so long",
             ),
             default(
-                "pause",
+                "gap",
                 Takes::Duration(ms(10), ms(5000)),
                 "50ms",
                 "with so long between",

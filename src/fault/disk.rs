@@ -59,7 +59,7 @@ pub(super) fn slow(settings: &Settings, _: &Field, key: &str) -> Recipe {
             )),
             state => Err(format!("what stalls it is {state}")),
         },
-        ..recipe("slow", [ms("stall"), ms("pause")], key)
+        ..recipe("slow", [ms("stall"), ms("gap")], key)
     }
 }
 

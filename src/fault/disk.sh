@@ -74,13 +74,13 @@ inject() {
       disk_must_be_own
       # Of the two ioctls the first freezes and the second thaws.
       systemd-run --quiet --collect --unit="jtest-stall-$4" -- perl -e '
-        my ($path, $stall, $pause) = @ARGV;
+        my ($path, $stall, $gap) = @ARGV;
         open(my $mount, "<", $path) or die "$path: $!";
         while (1) {
           ioctl($mount, 0xC0045877, 0) or die "freeze $path: $!";
           select(undef, undef, undef, $stall / 1000);
           ioctl($mount, 0xC0045878, 0);
-          select(undef, undef, undef, $pause / 1000);
+          select(undef, undef, undef, $gap / 1000);
         }' "$disk_data" "$2" "$3"
       ;;
     read-only)

@@ -164,7 +164,6 @@ fn what_is_wrong_is_told_at_once_with_a_remedy() {
 - {parallel: [[{wait: 1s}]]}
 - mix: {for: 1m, choose: []}
 - mix: {for: 0s, choose: [{weight: 0, wait: 1s}]}
-- {fault: slow-disk, on: one, duration: 10s, repeat: 2, pause: 1s}
 ";
     insta::assert_snapshot!(told(schedule), @r"
     error: `restart` is over when it is done: it has no `duration`
@@ -334,13 +333,6 @@ fn what_is_wrong_is_told_at_once_with_a_remedy() {
     29 | - mix: {for: 0s, choose: [{weight: 0, wait: 1s}]}
        |                                    ^
        = help: write a number from 1 to 1000, without quotes or unit
-
-    error: `stagger` is missing
-      --> s.yaml:30:3
-       |
-    30 | - {fault: slow-disk, on: one, duration: 10s, repeat: 2, pause: 1s}
-       |   ^
-       = help: add `stagger: 1m`
     ");
 }
 

@@ -128,12 +128,9 @@ fn fault_step(
     let name = name(fields, to);
     let lasts = lasts(kind, name.as_deref(), fields, to);
     let repeat = fields.u64("repeat", 1..=REPEAT_MAX, to).unwrap_or(1);
-    // `slow-disk` has a setting of this name.
-    let has_pause = kind.is_none_or(|kind| kind.parameter("pause").is_none());
-    let gap = gap(fields, has_pause, to);
+    let gap = gap(fields, to);
     if repeat > 1 && gap.is_none() {
-        let key = if has_pause { "pause" } else { "stagger" };
-        fields.require(key, "1m", to);
+        fields.require("pause", "1m", to);
     }
     if repeat > 1 && lasts == Some(Lasts::UntilHealed) {
         to.error(
@@ -285,7 +282,7 @@ fn heal(fields: &mut Fields<'_>, scope: &mut Scope, to: &mut Collector<'_>) -> O
 
 fn repeat(fields: &mut Fields<'_>, scope: &mut Scope, to: &mut Collector<'_>) -> Option<Repeat> {
     let times = fields.u64("repeat", 1..=REPEAT_MAX, to);
-    let gap = gap(fields, true, to).unwrap_or(Gap::NONE);
+    let gap = gap(fields, to).unwrap_or(Gap::NONE);
     fields.require("steps", "[...]", to);
     let was_repeated = std::mem::replace(&mut scope.is_repeated, true);
     let steps = fields.sequence("steps", to);
@@ -350,7 +347,7 @@ fn mix(fields: &mut Fields<'_>, scope: &mut Scope, to: &mut Collector<'_>) -> Op
     fields.require("for", "5m", to);
     fields.require("choose", "[{weight: 1, fault: ...}]", to);
     let lasts = length(&mut fields, "for", 60 * SECOND, SECOND..=WEEK, to);
-    let gap = gap(&mut fields, true, to).unwrap_or(Gap::NONE);
+    let gap = gap(&mut fields, to).unwrap_or(Gap::NONE);
     let choices = fields.sequence("choose", to);
     if choices.is_some_and(<[Value]>::is_empty) {
         to.error(
@@ -388,9 +385,9 @@ fn choice(value: &Value, scope: &mut Scope, to: &mut Collector<'_>) -> Option<Ch
     })
 }
 
-fn gap(fields: &mut Fields<'_>, has_pause: bool, to: &mut Collector<'_>) -> Option<Gap> {
+fn gap(fields: &mut Fields<'_>, to: &mut Collector<'_>) -> Option<Gap> {
     let stagger = fields.take("stagger");
-    if has_pause && fields.take("pause").is_some() {
+    if fields.take("pause").is_some() {
         if let Some(stagger) = stagger {
             to.error(
                 stagger.place,
