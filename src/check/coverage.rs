@@ -24,7 +24,7 @@ pub fn faults(plan: &Plan, events: &[Record]) -> Vec<FaultCoverage> {
 
 /// Counts an entry of the history for the faults that were in force at its time.
 pub fn count(faults: &mut [FaultCoverage], entry: &Entry) {
-    if entry.action != Action::Publish {
+    if matches!(entry.action, Action::Deliver | Action::Drain) {
         return;
     }
     for fault in faults {
@@ -33,7 +33,7 @@ pub fn count(faults: &mut [FaultCoverage], entry: &Entry) {
         };
         let until = fault.healed_ns.map(|until| until.max(from + LOOK_MIN));
         if entry.time >= from && until.is_none_or(|until| entry.time < until) {
-            fault.publishes += 1;
+            fault.operations += 1;
         }
     }
 }
@@ -109,7 +109,7 @@ fn some_of(all: &[String]) -> String {
 }
 
 fn is_exercised(fault: &FaultCoverage) -> bool {
-    fault.proven && fault.heal_proven && fault.publishes > 0
+    fault.proven && fault.heal_proven && fault.operations > 0
 }
 
 fn shortfall(fault: &FaultCoverage) -> String {
@@ -133,7 +133,7 @@ fn cover(id: FaultId, events: &[Record]) -> FaultCoverage {
         injected_last_ns: None,
         spread_us: None,
         healed_ns: None,
-        publishes: 0,
+        operations: 0,
         proven: false,
         evidence: Vec::new(),
         heal_proven: false,
@@ -268,7 +268,7 @@ mod tests {
             .collect();
         let mut faults = faults(plan, &records);
         for fault in &mut faults {
-            fault.publishes = 1;
+            fault.operations = 1;
         }
         let finding = check(plan, &records, faults);
         assert_eq!(

@@ -7,8 +7,10 @@
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use super::fifo::Order;
+use super::lock::Locks;
 use super::losses::{FaultTimes, Losses};
-use super::results::{BrokerLogs, Coverage, Evidence, FaultCoverage, Finding, Results, TotalQueue};
+use super::results::{Coverage, Evidence, Finding, Results, TotalQueue};
 use super::total_queue::{self, NotAHistory, Tally};
 use super::{Verdict, coverage, logs};
 use crate::event::{Event, Record, Stage};
@@ -16,6 +18,7 @@ use crate::history::operation::Entry;
 use crate::history::reader::{HistoryError, Reader};
 use crate::manifest::{FORMAT_VERSION, Manifest, ManifestError};
 use crate::run_dir;
+use crate::scenario::WorkloadKind;
 
 /// Its name in a run directory.
 pub const HISTORY_FILE: &str = "history.arrow";
@@ -77,16 +80,46 @@ pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
     let history = directory.join(HISTORY_FILE);
 
     let mut faults = coverage::faults(&manifest.schedule, &events);
-    let (tally, history_complete) = tally(&history, &manifest, &mut faults)?;
+    let kind = manifest.scenario.workload.kind;
+    let mut locks = (kind == WorkloadKind::Lock).then(Locks::default);
+    let mut order = (kind == WorkloadKind::Fifo).then(Order::default);
+    let (tally, history_complete) = tally(&history, &manifest, |entry| {
+        coverage::count(&mut faults, entry);
+        locks.iter_mut().for_each(|locks| locks.add(entry));
+        order.iter_mut().for_each(|order| order.add(entry));
+    })?;
     let evidence = evidence(&events, history_complete);
     let coverage = coverage::check(&manifest.schedule, &events, faults);
-    let mut sums = tally.sums(&node_names(&manifest));
+    let names = node_names(&manifest);
+    let mut sums = tally.sums(&names);
     if evidence.data.history_complete && evidence.data.drain_complete {
         find_losses(&history, &manifest, &tally, &coverage.data, &mut sums)?;
     }
-    let total_queue = total_queue::finding(sums);
     let logs = logs::collect(directory, &manifest, &coverage.data);
-    Ok(assemble(manifest, total_queue, coverage, evidence, logs))
+    let mut results = Results {
+        format_version: FORMAT_VERSION,
+        verdict: Verdict::Valid,
+        reasons: Vec::new(),
+        scenario: manifest.scenario.name,
+        run_id: manifest.run_id,
+        seed: manifest.seed,
+        started: manifest.started,
+        total_queue: total_queue::finding(sums),
+        lock: locks.map(|locks| locks.finding(&names)),
+        fifo: order.map(Order::finding),
+        coverage,
+        evidence,
+        logs,
+    };
+    let parts = results.parts();
+    let verdict = parts
+        .iter()
+        .fold(Verdict::Valid, |verdict, part| verdict.and(part.verdict));
+    let not_valid = parts.iter().filter(|part| part.verdict != Verdict::Valid);
+    let reasons = not_valid.map(|part| part.summary.to_owned()).collect();
+    results.verdict = verdict;
+    results.reasons = reasons;
+    Ok(results)
 }
 
 /// The results as they stand in `results.json`.
@@ -94,41 +127,6 @@ pub fn to_json(results: &Results) -> io::Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(results)?;
     text.push(b'\n');
     Ok(text)
-}
-
-fn assemble(
-    manifest: Manifest,
-    total_queue: Finding<TotalQueue>,
-    coverage: Finding<Coverage>,
-    evidence: Finding<Evidence>,
-    logs: BrokerLogs,
-) -> Results {
-    let parts = [
-        (total_queue.verdict, &total_queue.summary),
-        (coverage.verdict, &coverage.summary),
-        (evidence.verdict, &evidence.summary),
-    ];
-    let verdict = parts
-        .iter()
-        .fold(Verdict::Valid, |verdict, (part, _)| verdict.and(*part));
-    let reasons = parts
-        .iter()
-        .filter(|(part, _)| *part != Verdict::Valid)
-        .map(|(_, summary)| (*summary).clone())
-        .collect();
-    Results {
-        format_version: FORMAT_VERSION,
-        verdict,
-        reasons,
-        scenario: manifest.scenario.name,
-        run_id: manifest.run_id,
-        seed: manifest.seed,
-        started: manifest.started,
-        total_queue,
-        coverage,
-        evidence,
-        logs,
-    }
 }
 
 fn node_names(manifest: &Manifest) -> Vec<crate::inventory::NodeName> {
@@ -142,12 +140,12 @@ fn node_names(manifest: &Manifest) -> Vec<crate::inventory::NodeName> {
 fn tally(
     path: &Path,
     manifest: &Manifest,
-    faults: &mut [FaultCoverage],
+    mut also: impl FnMut(&Entry),
 ) -> Result<(Tally, bool), JudgeError> {
     let mut tally = Tally::default();
     let mut odd = None;
     let reader = each_entry(path, |entry| {
-        coverage::count(faults, entry);
+        also(entry);
         if odd.is_none() {
             odd = tally.add(entry).err();
         }

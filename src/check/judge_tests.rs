@@ -33,13 +33,13 @@ fn a_fault_without_load_under_it_proves_nothing() {
     };
     let results = judge(idle.write().path()).expect("results");
     assert_eq!(results.verdict, Verdict::Unknown);
-    assert_eq!(results.coverage.data.faults[0].publishes, 0);
+    assert_eq!(results.coverage.data.faults[0].operations, 0);
     assert_eq!(
         results.reasons,
         ["not all faults were exercised: no message was published during fault 1"]
     );
     let results = judge(Run::default().write().path()).expect("results");
-    assert!(results.coverage.data.faults[0].publishes > 0);
+    assert!(results.coverage.data.faults[0].operations > 0);
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn logs_never_make_a_verdict() {
     let mut with = judge(directory.path()).expect("results");
     fs::remove_dir_all(directory.path().join("nodes")).expect("logs to remove");
     let without = judge(directory.path()).expect("results");
-    with.logs = BrokerLogs::default();
+    with.logs = Default::default();
     assert_eq!(with, without);
 }
 

@@ -3,7 +3,10 @@
 //! The verdict is three-valued; unknown is never rounded up.
 
 pub mod coverage;
+pub mod fifo;
 pub mod judge;
+pub mod linear;
+pub mod lock;
 pub mod logs;
 pub mod losses;
 pub mod results;

@@ -30,12 +30,48 @@ pub struct Results {
     pub started: String,
     /// What happened to every message.
     pub total_queue: Finding<TotalQueue>,
+    /// Of a lock: whether two held it at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<Finding<Lock>>,
+    /// Of a queue that is read while it is written: whether its order was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fifo: Option<Finding<Fifo>>,
     /// Whether every fault bit.
     pub coverage: Finding<Coverage>,
     /// Whether there is all the evidence that a verdict needs.
     pub evidence: Finding<Evidence>,
     /// What the brokers wrote around the faults. It explains the verdict and never makes it.
     pub logs: BrokerLogs,
+}
+
+/// A finding without its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// The checker.
+    pub name: &'static str,
+    /// Its part of the verdict.
+    pub verdict: Verdict,
+    /// In one sentence.
+    pub summary: &'a str,
+}
+
+impl Results {
+    /// What each checker says, in the order in which it is told.
+    pub fn parts(&self) -> Vec<Part<'_>> {
+        fn part<'a, T>(name: &'static str, finding: &'a Finding<T>) -> Part<'a> {
+            Part {
+                name,
+                verdict: finding.verdict,
+                summary: &finding.summary,
+            }
+        }
+        let mut parts = vec![part("total-queue", &self.total_queue)];
+        parts.extend(self.lock.as_ref().map(|lock| part("lock", lock)));
+        parts.extend(self.fifo.as_ref().map(|fifo| part("fifo", fifo)));
+        parts.push(part("coverage", &self.coverage));
+        parts.push(part("evidence", &self.evidence));
+        parts
+    }
 }
 
 /// What one checker says.
@@ -187,6 +223,108 @@ pub enum Window {
     After(FaultId),
 }
 
+/// Who held the lock.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// Acquires that were begun.
+    pub tried: u64,
+    /// Those that got the lock.
+    pub acquired: u64,
+    /// Those that found it taken.
+    pub refused: u64,
+    /// Those of which nobody knows.
+    pub unknown: u64,
+    /// How often a holder lost the lock with its connection.
+    pub lost_with_connection: u64,
+    /// How often it was acquired while another client held it for certain.
+    pub overlaps: u64,
+    /// The first of them, at most [`LISTED_MAX`].
+    pub overlapping: Vec<Overlap>,
+}
+
+/// Two clients that held the lock at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// The one that had it.
+    pub held: HoldTimes,
+    /// The one that got it as well.
+    pub also: HoldTimes,
+}
+
+/// For how long a client held the lock for certain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldTimes {
+    /// The client's connection.
+    pub process: u32,
+    /// The node it was connected to.
+    pub node: Option<NodeName>,
+    /// When it was told that it has it.
+    pub from_ns: Nanos,
+    /// When it began to give it back, or learned that its connection was lost.
+    pub until_ns: Option<Nanos>,
+}
+
+/// Enqueues and dequeues of one queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fifo {
+    /// Enqueues that were confirmed.
+    pub enqueued: u64,
+    /// Dequeues that gave a value.
+    pub dequeued: u64,
+    /// Of them, those marked as redelivered.
+    pub redelivered: u64,
+    /// Dequeues that found the queue empty.
+    pub empty: u64,
+    /// Dequeues of which nobody knows.
+    pub unknown: u64,
+    /// Receipts in the drain.
+    pub drained: u64,
+    /// Values that were dequeued before another that was enqueued before them.
+    pub overtakings: u64,
+    /// The first of them, at most [`LISTED_MAX`], each with one that it overtook.
+    pub overtaken: Vec<Overtaking>,
+    /// Dequeues that found the queue empty while something was in it all the time.
+    pub false_empties: u64,
+    /// The first of them, at most [`LISTED_MAX`].
+    pub falsely_empty: Vec<FalseEmpty>,
+    /// Values that were dequeued before they were enqueued.
+    pub early: u64,
+    /// The first of them, at most [`LISTED_MAX`].
+    pub early_values: Vec<Value>,
+    /// Values that were dequeued more than once and not marked as redelivered; allowed.
+    pub repeated: u64,
+    /// The first of them, at most [`LISTED_MAX`].
+    pub repeated_values: Vec<Value>,
+}
+
+/// A value that was overtaken, and by which.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overtaking {
+    /// The value that was overtaken.
+    pub value: Value,
+    /// When its enqueue was confirmed.
+    pub enqueued_ns: Nanos,
+    /// The value that overtook it.
+    pub by: Value,
+    /// When its enqueue began.
+    pub by_enqueued_from_ns: Nanos,
+    /// When it was dequeued.
+    pub by_dequeued_ns: Nanos,
+    /// When the dequeue of the overtaken one began, if it ever came.
+    pub dequeued_from_ns: Option<Nanos>,
+}
+
+/// A dequeue that found the queue empty while it was not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FalseEmpty {
+    /// Its beginning.
+    pub from_ns: Nanos,
+    /// Its end.
+    pub until_ns: Nanos,
+    /// A value that was in the queue at its end.
+    pub inside: Value,
+}
+
 /// Whether every fault of the schedule bit, and whether what it waited for came.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
@@ -230,9 +368,9 @@ pub struct FaultCoverage {
     pub spread_us: Option<u64>,
     /// When it was undone.
     pub healed_ns: Option<Nanos>,
-    /// How often publishing a message began or ended while it was in force (or, of one that was undone at
-    /// once, in its first second).
-    pub publishes: u64,
+    /// How often an operation of a client began or ended while it was in force (or, of one that was undone
+    /// at once, in its first second); receiving does not count.
+    pub operations: u64,
     /// Whether it is proven to have bitten.
     pub proven: bool,
     /// What proves it.

@@ -72,10 +72,16 @@ impl Tally {
     pub fn add(&mut self, entry: &Entry) -> Result<(), NotAHistory> {
         match entry.action {
             Action::Publish => self.publish(entry),
-            Action::Deliver | Action::Drain => {
+            Action::Get | Action::Deliver | Action::Drain if entry.phase == Phase::Ok => {
                 self.receive(entry);
                 Ok(())
             }
+            // The lock is got again and again; only the drain's receipt of it counts.
+            Action::Acquire => {
+                self.foreign += u64::from(entry.cause == Cause::Foreign);
+                Ok(())
+            }
+            Action::Get | Action::Deliver | Action::Drain | Action::Release => Ok(()),
         }
     }
 

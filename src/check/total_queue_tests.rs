@@ -233,7 +233,7 @@ fn what_is_missing_is_told_as_ranges() {
 fn a_value_received_more_often_than_a_byte_counts_is_counted_right() {
     let mut entries = history("0.0 invoke; 0.0 ok; 0.0 drain");
     for _ in 0..999 {
-        entries.push(entries[2].clone());
+        entries.push(entries[2]);
     }
     assert_eq!(judge(&entries, true, &[]).data.duplicates, 999);
 }
@@ -333,7 +333,7 @@ proptest! {
         }
         if let Some(at) = pick(&entries, at, |entry| entry.action == Action::Drain) {
             let mut broken = entries.clone();
-            broken.push(broken[at].clone());
+            broken.push(broken[at]);
             let found = judge(&broken, true, &[]);
             prop_assert_eq!((found.verdict, found.data.duplicates), (Verdict::Valid, 1));
             broken.last_mut().unwrap().sequence = 1000;

@@ -34,9 +34,15 @@ pub enum Action {
     Deliver,
     /// Received a message in the final drain.
     Drain,
+    /// Asked the queue for its first message, and got it or was told that there is none.
+    Get,
+    /// Tried to get the message that is the lock.
+    Acquire,
+    /// Gave it back, or lost it with the connection.
+    Release,
 }
 
-/// Why an attempt did not end `Ok`.
+/// Why an operation did not end `Ok`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
@@ -55,10 +61,12 @@ pub enum Cause {
     RunEnded,
     /// A received message that this run did not send, or whose body is damaged.
     Foreign,
+    /// The queue had no message.
+    Empty,
 }
 
 /// One entry of the history.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     /// When it was recorded.
     pub time: Nanos,

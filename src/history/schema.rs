@@ -17,7 +17,7 @@ use super::operation::{Action, Cause, Entry, Phase};
 use crate::inventory::NodeName;
 
 /// The version of the columns and their meaning.
-pub const HISTORY_VERSION: &str = "2";
+pub const HISTORY_VERSION: &str = "3";
 
 /// Metadata key of [`HISTORY_VERSION`].
 pub const VERSION_KEY: &str = "jtest.history.version";
@@ -35,14 +35,17 @@ pub const PHASES: [(Phase, &str); 4] = [
 ];
 
 /// Every action, in the order of its code.
-pub const ACTIONS: [(Action, &str); 3] = [
+pub const ACTIONS: [(Action, &str); 6] = [
     (Action::Publish, "publish"),
     (Action::Deliver, "deliver"),
     (Action::Drain, "drain"),
+    (Action::Get, "get"),
+    (Action::Acquire, "acquire"),
+    (Action::Release, "release"),
 ];
 
 /// Every cause, in the order of its code.
-pub const CAUSES: [(Cause, &str); 7] = [
+pub const CAUSES: [(Cause, &str); 8] = [
     (Cause::None, "none"),
     (Cause::Nacked, "nacked"),
     (Cause::Returned, "returned"),
@@ -50,6 +53,7 @@ pub const CAUSES: [(Cause, &str); 7] = [
     (Cause::ConnectionLost, "connection-lost"),
     (Cause::RunEnded, "run-ended"),
     (Cause::Foreign, "foreign"),
+    (Cause::Empty, "empty"),
 ];
 
 /// The columns, in their order.

@@ -92,7 +92,11 @@ async fn collect_member(
     home: PathBuf,
     since: i64,
 ) -> Result<(), CollectError> {
-    let (fetched, last_words) = join(fetch(member, since), ask_member(member, question)).await;
+    let (fetched, last_words) = join(
+        fetch(member, since),
+        ask_member::<serde_json::Value>(member, question),
+    )
+    .await;
     let (packed, ended) = fetched;
     let last_words = match last_words {
         Ok(answer) => format!("{answer:#}\n"),

@@ -9,13 +9,14 @@
 //! after a cut can hang in its start for ever (a race in Erlang's `global`); it is killed and
 //! started again, with the data it has.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::Broker;
-use super::status::NodeAnswer;
+use super::status::{Answers, NodeAnswer};
 use crate::event::{Emit, Event};
 use crate::inventory::NodeName;
 use crate::remote::{RemoteError, Script};
@@ -47,6 +48,31 @@ pub enum RecoverError {
 /// for the whole recovery.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 
+/// Since when each node answers and does not serve.
+#[derive(Default)]
+struct Idle(BTreeMap<NodeName, Instant>);
+
+impl Idle {
+    /// Those that have not served for so long; each is told once in that time.
+    fn since(&mut self, answers: &Answers, now: Instant, patience: Duration) -> Vec<NodeName> {
+        let mut hanging = Vec::new();
+        for (name, answer) in answers {
+            if answer.as_ref().is_ok_and(|answer| !answer.serving) {
+                let since = *self.0.entry(name.clone()).or_insert(now);
+                if now - since >= patience {
+                    hanging.push(name.clone());
+                }
+            } else {
+                self.0.remove(name);
+            }
+        }
+        for name in &hanging {
+            self.0.remove(name);
+        }
+        hanging
+    }
+}
+
 const RESTART: &str = "systemctl kill --signal=SIGKILL rabbitmq-server
 systemctl reset-failed rabbitmq-server 2>/dev/null || true
 exec systemctl restart rabbitmq-server";
@@ -58,37 +84,32 @@ impl Broker {
         if self.is_existing {
             return self.await_whole(deadline).await;
         }
+        let until = Instant::now() + deadline;
         let patience = HANGS_AFTER.min(deadline / 2);
-        match self.await_whole(patience).await {
-            Err(RecoverError::NotWhole { .. }) => {}
-            ended => return ended,
+        let mut idle = Idle::default();
+        loop {
+            let answers = self.ask().await;
+            let Some(last) = self.lacks(&answers) else {
+                return Ok(());
+            };
+            let now = Instant::now();
+            let hanging = idle.since(&answers, now, patience);
+            for name in &hanging {
+                emit.emit(Event::Intervened {
+                    node: name.clone(),
+                    what: format!(
+                        "its broker hangs in its start since {} s or more: killed and started again, with its data",
+                        patience.as_secs()
+                    ),
+                });
+            }
+            self.run_on(&hanging, "start a hanging broker again", RESTART)
+                .await?;
+            if now + LOOK_EVERY > until {
+                return Err(RecoverError::NotWhole { deadline, last });
+            }
+            sleep(LOOK_EVERY).await;
         }
-        let hanging = self.hanging().await;
-        for name in &hanging {
-            emit.emit(Event::Intervened {
-                node: name.clone(),
-                what: format!(
-                    "its broker hangs in its start since {} s or more: killed and started again, with its data",
-                    patience.as_secs()
-                ),
-            });
-        }
-        self.run_on(&hanging, "start a hanging broker again", RESTART)
-            .await?;
-        let left = self.await_whole(deadline - patience).await;
-        left.map_err(|error| match error {
-            RecoverError::NotWhole { last, .. } => RecoverError::NotWhole { deadline, last },
-            other @ RecoverError::Restart(_) => other,
-        })
-    }
-
-    /// The nodes that answer and do not serve.
-    async fn hanging(&self) -> Vec<NodeName> {
-        let answers = self.ask().await.into_iter();
-        answers
-            .filter(|(_, answer)| answer.as_ref().is_ok_and(|answer| !answer.serving))
-            .map(|(name, _)| name)
-            .collect()
     }
 
     /// Waits until the cluster is whole.
@@ -106,10 +127,14 @@ impl Broker {
 
     /// What the cluster lacks to be whole, as its nodes say now.
     pub async fn missing(&self) -> Option<String> {
+        self.lacks(&self.ask().await)
+    }
+
+    fn lacks(&self, answers: &Answers) -> Option<String> {
         let mut missing = Vec::new();
-        for (name, answer) in self.ask().await {
+        for (name, answer) in answers {
             let lack = match answer {
-                Ok(answer) => lack(&answer, self.members.len(), self.queue.kind),
+                Ok(answer) => lack(answer, self.members.len(), self.queue.kind),
                 Err(error) => Some(error.to_string()),
             };
             missing.extend(lack.map(|lack| format!("{name}: {lack}")));
@@ -217,6 +242,31 @@ mod tests {
                 online,
             }),
         }
+    }
+
+    #[test]
+    fn a_broker_hangs_that_has_not_served_for_long() {
+        let mut idle = Idle::default();
+        let begun = Instant::now();
+        let at = |s| begun + Duration::from_secs(s);
+        let answers = |serving| {
+            let answer = NodeAnswer {
+                serving,
+                ..answer(5, 0, 3)
+            };
+            Answers::from([(NodeName("n1".into()), Ok(answer))])
+        };
+        let patience = Duration::from_secs(60);
+        let mut hanging = |serving, s| !idle.since(&answers(serving), at(s), patience).is_empty();
+        assert!(!hanging(false, 0));
+        assert!(!hanging(false, 59));
+        // It served meanwhile.
+        assert!(!hanging(true, 60));
+        assert!(!hanging(false, 61));
+        assert!(!hanging(false, 120));
+        assert!(hanging(false, 121));
+        // It was started again.
+        assert!(!hanging(false, 122));
     }
 
     #[test]

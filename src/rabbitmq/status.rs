@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::evaluate::{evaluate, fill};
 use super::{Broker, Member};
@@ -54,14 +55,17 @@ pub struct QueueAnswer {
     pub online: usize,
 }
 
+/// What every node answered, or why it did not.
+pub type Answers = BTreeMap<NodeName, Result<NodeAnswer, RemoteError>>;
+
+/// Any part of an answer may be an error in place of what was asked for, and must not spoil the others.
 #[derive(Deserialize)]
 struct RawAnswer {
     serving: serde_json::Value,
     running: serde_json::Value,
     partitions: serde_json::Value,
-    #[serde(default)]
     alarms: serde_json::Value,
-    queue: RawQueue,
+    queue: serde_json::Value,
 }
 
 #[derive(Deserialize)]
@@ -82,11 +86,11 @@ pub(super) fn question(vhost: &str, queue: &Queue) -> String {
 
 impl Broker {
     /// Asks every node, all at once. A node that did not answer has an error.
-    pub async fn ask(&self) -> BTreeMap<NodeName, Result<NodeAnswer, RemoteError>> {
+    pub async fn ask(&self) -> Answers {
         let question = question(&self.credentials.vhost, &self.queue);
         let names = self.by_erlang_name();
         join_all(self.members.iter().map(async |member| {
-            let answer = ask_member(member, &question).await;
+            let answer: Result<RawAnswer, _> = ask_member(member, &question).await;
             (
                 member.name.clone(),
                 answer.map(|answer| understand(answer, &names)),
@@ -135,7 +139,7 @@ impl Broker {
     }
 }
 
-fn leader(answers: &BTreeMap<NodeName, Result<NodeAnswer, RemoteError>>) -> Option<NodeName> {
+fn leader(answers: &Answers) -> Option<NodeName> {
     let mut votes = BTreeMap::<&NodeName, usize>::new();
     for answer in answers.values().flatten() {
         if let Ok(QueueAnswer {
@@ -153,30 +157,22 @@ fn leader(answers: &BTreeMap<NodeName, Result<NodeAnswer, RemoteError>>) -> Opti
 }
 
 /// One node's raw answer.
-pub(super) async fn ask_member(
+pub(super) async fn ask_member<T: DeserializeOwned>(
     member: &Member,
     question: &str,
-) -> Result<serde_json::Value, RemoteError> {
+) -> Result<T, RemoteError> {
     evaluate(&member.host, PURPOSE, question, ASK_DEADLINE).await
 }
 
-/// An answer that cannot be read is a node that sees nobody and knows no queue.
-fn understand(answer: serde_json::Value, names: &BTreeMap<String, NodeName>) -> NodeAnswer {
-    match serde_json::from_value::<RawAnswer>(answer) {
-        Ok(raw) => NodeAnswer {
-            serving: raw.serving == true,
-            view: NodeView {
-                running: nodes(&raw.running, names),
-                partitions: nodes(&raw.partitions, names),
-                alarms: texts(&raw.alarms).map(str::to_owned).collect(),
-            },
-            queue: queue(raw.queue, names),
+fn understand(raw: RawAnswer, names: &BTreeMap<String, NodeName>) -> NodeAnswer {
+    NodeAnswer {
+        serving: raw.serving == true,
+        view: NodeView {
+            running: nodes(&raw.running, names),
+            partitions: nodes(&raw.partitions, names),
+            alarms: texts(&raw.alarms).map(str::to_owned).collect(),
         },
-        Err(error) => NodeAnswer {
-            serving: false,
-            view: NodeView::default(),
-            queue: Err(format!("an answer that is not understood: {error}")),
-        },
+        queue: queue(raw.queue, names),
     }
 }
 
@@ -193,7 +189,14 @@ fn texts(value: &serde_json::Value) -> impl Iterator<Item = &str> {
     items.filter_map(serde_json::Value::as_str)
 }
 
-fn queue(raw: RawQueue, names: &BTreeMap<String, NodeName>) -> Result<QueueAnswer, String> {
+fn queue(
+    raw: serde_json::Value,
+    names: &BTreeMap<String, NodeName>,
+) -> Result<QueueAnswer, String> {
+    // A queue that is down has empty words for counts.
+    let told = raw.to_string();
+    let raw: RawQueue =
+        serde_json::from_value(raw).map_err(|error| format!("it says {told} ({error})"))?;
     if raw.absent == Some(true) {
         return Err("it knows no such queue".to_owned());
     }
@@ -228,7 +231,7 @@ mod tests {
 
     #[test]
     fn answers_of_a_whole_a_stopped_and_a_broken_node() {
-        let whole = r#"{"partitions":[],"queue":{"leader":"rabbit@n1","members":["rabbit@n1","rabbit@n2"],"online":["rabbit@n1"],"ready":3,"unacknowledged":1},"running":["rabbit@n3","rabbit@n1"],"serving":true}"#;
+        let whole = r#"{"alarms":[],"partitions":[],"queue":{"leader":"rabbit@n1","members":["rabbit@n1","rabbit@n2"],"online":["rabbit@n1"],"ready":3,"unacknowledged":1},"running":["rabbit@n3","rabbit@n1"],"serving":true}"#;
         let answer = understand(serde_json::from_str(whole).unwrap(), &names());
         assert!(answer.serving);
         assert_eq!(
@@ -247,16 +250,15 @@ mod tests {
         );
         assert_eq!(queue.leader, Some(NodeName("n1".into())));
 
-        let stopped = r#"{"partitions":[],"queue":{"error":"{exit,noproc}"},"running":{"error":"x"},"serving":false}"#;
+        let down = r#"{"alarms":[],"partitions":[],"queue":{"leader":"rabbit@n1","ready":"","unacknowledged":""},"running":["rabbit@n1"],"serving":true}"#;
+        let answer = understand(serde_json::from_str(down).unwrap(), &names());
+        assert!(answer.serving && !answer.view.running.is_empty());
+        assert!(answer.queue.unwrap_err().contains(r#""ready":"""#));
+
+        let stopped = r#"{"alarms":[],"partitions":[],"queue":{"error":"{exit,noproc}"},"running":{"error":"x"},"serving":false}"#;
         let answer = understand(serde_json::from_str(stopped).unwrap(), &names());
         assert!(!answer.serving);
         assert!(answer.view.running.is_empty());
         assert_eq!(answer.queue, Err("{exit,noproc}".into()));
-
-        assert!(
-            understand(serde_json::Value::from("no"), &names())
-                .queue
-                .is_err()
-        );
     }
 }

@@ -10,21 +10,9 @@ use crate::check::results::{AwaitCoverage, FaultCoverage, Results};
 /// The file.
 pub fn text(results: &Results) -> Result<String, quick_junit::SerializeError> {
     let mut suite = TestSuite::new(format!("jtest.{}", results.scenario));
-    suite.add_test_case(case(
-        "total-queue",
-        results.total_queue.verdict,
-        &results.total_queue.summary,
-    ));
-    suite.add_test_case(case(
-        "coverage",
-        results.coverage.verdict,
-        &results.coverage.summary,
-    ));
-    suite.add_test_case(case(
-        "evidence",
-        results.evidence.verdict,
-        &results.evidence.summary,
-    ));
+    for part in results.parts() {
+        suite.add_test_case(case(part.name, part.verdict, part.summary));
+    }
     for fault in &results.coverage.data.faults {
         suite.add_test_case(fault_case(fault));
     }

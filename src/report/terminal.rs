@@ -4,8 +4,8 @@ use std::fmt::{self, Write};
 
 use crate::check::Verdict;
 use crate::check::results::{
-    AwaitCoverage, FaultCoverage, LogLine, LogPattern, LossGroup, LostValue, Results, TotalQueue,
-    Window,
+    AwaitCoverage, FaultCoverage, Fifo, HoldTimes, Lock, LogLine, LogPattern, LossGroup, LostValue,
+    Results, TotalQueue, Value, Window,
 };
 use crate::diagnostic::visible;
 use crate::history::operation::Nanos;
@@ -15,6 +15,9 @@ const GROUPS_MAX: usize = 12;
 
 /// Log lines shown; `report.html` has more, the node's logs have all.
 const LOG_LINES_MAX: usize = 12;
+
+/// Examples of what contradicts a lock or an order shown.
+const EXAMPLES_MAX: usize = 5;
 
 /// Lines of a fault's evidence shown.
 const EVIDENCE_LINES_MAX: usize = 3;
@@ -37,6 +40,12 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     faults(out, &results.coverage.data.faults)?;
     awaits(out, &results.coverage.data.awaits)?;
     losses(out, queue)?;
+    if let Some(lock) = &results.lock {
+        overlaps(out, &lock.data)?;
+    }
+    if let Some(fifo) = &results.fifo {
+        disorder(out, &fifo.data)?;
+    }
     if queue.lost.is_some_and(|lost| lost > 0) {
         logs(out, &results.logs.lines)?;
     }
@@ -74,12 +83,72 @@ pub fn word(verdict: Verdict) -> &'static str {
 /// The verdict as a sentence.
 pub fn verdict_text(results: &Results) -> String {
     match results.verdict {
-        Verdict::Valid => format!(
-            "{}; {}",
-            results.total_queue.summary, results.coverage.summary
-        ),
+        // That the evidence is complete goes without saying.
+        Verdict::Valid => {
+            let parts = results.parts();
+            let told: Vec<_> = parts.iter().map(|part| part.summary).collect();
+            told[..told.len().saturating_sub(1)].join("; ")
+        }
         Verdict::Invalid | Verdict::Unknown => results.reasons.join("; "),
     }
+}
+
+/// Who held the lock while another did.
+fn overlaps(out: &mut String, lock: &Lock) -> fmt::Result {
+    writeln!(
+        out,
+        "The lock: {} acquires got it, {} found it taken, {} had no answer; lost with its connection {} times",
+        lock.acquired, lock.refused, lock.unknown, lock.lost_with_connection
+    )?;
+    for overlap in lock.overlapping.iter().take(EXAMPLES_MAX) {
+        let span = |hold: &HoldTimes| {
+            let node = hold.node.as_ref().map_or("?", |node| node.0.as_str());
+            let until = hold.until_ns.map_or("the end".to_owned(), seconds);
+            format!("{node}'s client from {} to {until}", seconds(hold.from_ns))
+        };
+        let line = format!(
+            "held by {}, and by {}",
+            span(&overlap.held),
+            span(&overlap.also)
+        );
+        wrapped(out, &line)?;
+    }
+    writeln!(out)
+}
+
+/// What was not in order.
+fn disorder(out: &mut String, fifo: &Fifo) -> fmt::Result {
+    writeln!(
+        out,
+        "The order: {} enqueued, {} dequeued ({} redelivered), {} found nothing, {} had no answer",
+        fifo.enqueued, fifo.dequeued, fifo.redelivered, fifo.empty, fifo.unknown
+    )?;
+    for overtaking in fifo.overtaken.iter().take(EXAMPLES_MAX) {
+        let line = format!(
+            "{} (enqueued by {}) was overtaken by {} (enqueued from {}, dequeued by {})",
+            name(overtaking.value),
+            seconds(overtaking.enqueued_ns),
+            name(overtaking.by),
+            seconds(overtaking.by_enqueued_from_ns),
+            seconds(overtaking.by_dequeued_ns)
+        );
+        wrapped(out, &line)?;
+    }
+    for empty in fifo.falsely_empty.iter().take(EXAMPLES_MAX) {
+        let line = format!(
+            "nothing was found from {} to {}, and {} was in the queue",
+            seconds(empty.from_ns),
+            seconds(empty.until_ns),
+            name(empty.inside)
+        );
+        wrapped(out, &line)?;
+    }
+    writeln!(out)
+}
+
+/// A value, as producer and sequence number.
+fn name(value: Value) -> String {
+    format!("message {} of producer {}", value.sequence, value.producer)
 }
 
 fn producers(out: &mut String, queue: &TotalQueue) -> fmt::Result {

@@ -19,7 +19,7 @@ use crate::inventory::NodeName;
 use crate::nemesis::{self, NemesisContext, NemesisEnd, NemesisOutcome, Said, World};
 use crate::rabbitmq::{Broker, PEER_PORT};
 use crate::scenario::Amount;
-use crate::workload::queue::{self, LoadContext, LoadSummary};
+use crate::workload::load::{self, LoadContext, LoadSummary};
 use crate::workload::{Record, Tally};
 
 use super::Run;
@@ -54,7 +54,7 @@ impl Run {
         let (stop, stopped) = watch::channel(false);
         let zero = self.clock.now();
         let faults = self.faults(ready, zero, tally.clone(), &stop);
-        let clients = queue::run(self.load_context(ready, recorder, tally, stopped));
+        let clients = load::run(self.load_context(ready, recorder, tally, stopped));
         tokio::select! {
             (faults, clients) = async { tokio::join!(faults, clients) } => self.outcome(&faults, &clients),
             error = self.stopped_early(ready, &stop) => Err(error),
@@ -148,10 +148,10 @@ impl Run {
     }
 
     fn outcome(&self, faults: &NemesisOutcome, clients: &LoadSummary) -> anyhow::Result<()> {
-        for producer in &clients.producers {
-            if let Some(reason) = &producer.gave_up {
-                let text = format!("its producer gave up: {reason}");
-                self.stages.emit.note(Some(&producer.node), text);
+        for client in &clients.clients {
+            if let Some(reason) = &client.gave_up {
+                let text = format!("its client gave up: {reason}");
+                self.stages.emit.note(Some(&client.node), text);
             }
         }
         if !clients.errors.is_empty() {

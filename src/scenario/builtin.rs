@@ -57,6 +57,8 @@ pub const BUILTINS: &[Builtin] = builtins![
     "leader-hunt",
     "clock-jumps",
     "power-cycles",
+    "lock",
+    "fifo",
     "everything",
 ];
 

@@ -132,10 +132,32 @@ pub enum Amount {
     Schedule,
 }
 
-/// The queue workload: one producer and connection per node, publisher confirms,
-/// persistent, mandatory.
+/// What the clients do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkloadKind {
+    /// One producer and connection per node: publisher confirms, persistent, mandatory.
+    Queue,
+    /// One message is a lock: got without an ack it is held, rejected with requeue it is free.
+    Lock,
+    /// Enqueues and dequeues in turn.
+    Fifo,
+}
+
+impl WorkloadKind {
+    /// All, by their words.
+    pub const WORDS: [(&str, Self); 3] = [
+        ("queue", Self::Queue),
+        ("lock", Self::Lock),
+        ("fifo", Self::Fifo),
+    ];
+}
+
+/// The workload: what one client per node does, on one connection at a time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Workload {
+    /// What the clients do.
+    pub kind: WorkloadKind,
     /// When it has done enough.
     pub amount: Amount,
     /// Messages per second and producer, open loop (latency counts from the intended

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Amount, Cluster, PartitionHandling, Queue, QueueType, Scenario, Source, Workload, checks,
-    overrides, steps,
+    Amount, Cluster, PartitionHandling, Queue, QueueType, Scenario, Source, Workload, WorkloadKind,
+    checks, overrides, steps,
 };
 use crate::diagnostic::{Collector, Diagnostics, quoted};
 use crate::duration;
@@ -218,6 +218,7 @@ fn queue(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Queue {
 
 fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
     let mut workload = Workload {
+        kind: WorkloadKind::Queue,
         amount: Amount::Schedule,
         rate: None,
         window: 100,
@@ -230,6 +231,20 @@ fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
     let Some(mut fields) = fields else {
         return workload;
     };
+    let kind = fields.choice("kind", &WorkloadKind::WORDS, to);
+    workload.kind = kind.unwrap_or(workload.kind);
+    if workload.kind != WorkloadKind::Queue {
+        for key in ["window", "resends"] {
+            if let Some(value) = fields.take(key) {
+                to.error(
+                    value.place,
+                    format!("`{key}` is of the workload `queue` alone"),
+                    "remove it: other clients do one thing at a time, and nothing twice",
+                );
+            }
+        }
+        workload.window = 1;
+    }
     if let Some(value) = fields.take("amount") {
         workload.amount = amount(value, to);
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Amount, Cluster, PartitionHandling, Queue, QueueType, Scenario, Source, Workload};
+use super::{
+    Amount, Cluster, PartitionHandling, Queue, QueueType, Scenario, Source, Workload, WorkloadKind,
+};
 
 /// A quorum queue on every node, a short load, no fault.
 pub fn scenario() -> Scenario {
@@ -23,6 +25,7 @@ pub fn scenario() -> Scenario {
             replicas: None,
         },
         workload: Workload {
+            kind: WorkloadKind::Queue,
             amount: Amount::Schedule,
             rate: Some(50.0),
             window: 100,

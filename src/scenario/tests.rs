@@ -95,6 +95,7 @@ fn simonovic_is_as_he_published_it() {
         "replicas": 3
       },
       "workload": {
+        "kind": "queue",
         "amount": {
           "messages": 5000
         },

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::attempts::{Attempts, Completion, Order};
 use super::demand::Demand;
+use super::load::LoadContext;
 use super::message::AttemptId;
 use super::publisher::Batch;
-use super::queue::LoadContext;
 use super::{Record, Tally};
 use crate::clock::RunClock;
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
@@ -114,7 +114,7 @@ impl Ledger {
             Phase::Info => &mut self.counts.info,
         };
         *counter += 1;
-        self.tally.published(phase);
+        self.tally.operated(phase);
         self.recorder.record(Entry {
             time,
             process: self.process,

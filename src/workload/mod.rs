@@ -1,6 +1,8 @@
 //! What the clients do: one file per workload, the AMQP client beside them.
 //!
-//! - [`queue`]: producers with publisher confirms, one per node; [`drain`]: reading to the end
+//! - [`load`]: the table of workloads, and what each is given
+//! - [`queue`]: producers with publisher confirms, one per node; [`lock`]: one message is a lock;
+//!   [`fifo`]: enqueues and dequeues in turn; [`drain`]: reading to the end
 //! - [`attempts`]: what becomes of a publish, pure; [`demand`]: what is published when, pure
 //! - [`message`]: how a message names itself and checks itself
 //! - [`amqp`], [`publisher`], [`confirms`]: everything that knows the AMQP library
@@ -10,11 +12,15 @@
 
 pub mod amqp;
 pub mod attempts;
+mod client;
 pub mod confirms;
 pub mod demand;
 pub mod drain;
 mod drainer;
+pub mod fifo;
 mod ledger;
+pub mod load;
+pub mod lock;
 pub mod message;
 mod producer;
 pub mod publisher;
@@ -77,8 +83,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts a publish's entry.
-    fn published(&self, phase: Phase) {
+    /// Counts an operation's entry.
+    fn operated(&self, phase: Phase) {
         let counter = match phase {
             Phase::Invoke => &self.attempts,
             Phase::Ok => &self.ok,
@@ -88,7 +94,7 @@ impl Tally {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many publishes were confirmed so far.
+    /// How many operations succeeded so far; of producers, publishes that were confirmed.
     pub fn confirms(&self) -> u64 {
         self.ok.load(Ordering::Relaxed)
     }

@@ -11,12 +11,11 @@ use tokio::time::{sleep, timeout};
 use super::amqp::{CONNECT_DEADLINE, Link};
 use super::demand::{Demand, Due, Pace};
 use super::ledger::Ledger;
+use super::load::{ClientSummary, LoadContext};
 use super::message::Codec;
 use super::publisher::Publisher;
-use super::queue::{LoadContext, ProducerSummary};
 use super::{Endpoint, told};
 use crate::history::operation::{Cause, Nanos};
-use crate::scenario::Amount;
 
 pub(super) struct Producer {
     number: u32,
@@ -38,14 +37,7 @@ enum End {
 impl Producer {
     pub(super) fn new(number: u32, endpoint: Endpoint, start: Nanos, context: LoadContext) -> Self {
         let workload = &context.workload;
-        let (values, ends_at) = match workload.amount {
-            Amount::Messages(values) => (Some(values), None),
-            Amount::Duration(duration) => {
-                let nanos = Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX);
-                (None, Some(start.saturating_add(nanos)))
-            }
-            Amount::Schedule => (None, None),
-        };
+        let (values, ends_at) = context.bounds(start);
         let demand = Demand::new(number, values, workload.resends);
         Self {
             number,
@@ -59,7 +51,7 @@ impl Producer {
         }
     }
 
-    pub(super) async fn run(mut self) -> ProducerSummary {
+    pub(super) async fn run(mut self) -> ClientSummary {
         let mut reconnects = 0;
         let mut failures = 0u32;
         let gave_up = loop {
@@ -214,8 +206,7 @@ impl Producer {
     }
 
     fn is_over(&self) -> bool {
-        *self.context.stop.borrow()
-            || self.context.stop.has_changed().is_err()
+        self.context.is_stopped()
             || self
                 .ends_at
                 .is_some_and(|ends_at| ends_at <= self.context.clock.now())
@@ -226,9 +217,9 @@ impl Producer {
         self.context.emit.note(Some(&self.endpoint.name), text);
     }
 
-    fn summary(self, gave_up: Option<String>) -> ProducerSummary {
+    fn summary(self, gave_up: Option<String>) -> ClientSummary {
         let counts = self.ledger.counts();
-        ProducerSummary {
+        ClientSummary {
             node: self.endpoint.name.clone(),
             counts,
             connections: self.connections,

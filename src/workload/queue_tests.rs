@@ -1,15 +1,20 @@
 //! Producers without a broker: what happens when there is none. Loopback only.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::super::load::Counts;
+use super::super::{Credentials, Endpoint, Record};
 use super::*;
-use crate::event::Event;
+use crate::clock::RunClock;
+use crate::event::{Emit, Event};
 use crate::history::operation::Entry;
-use crate::inventory::Secret;
-use crate::scenario::{Amount, QueueType};
+use crate::inventory::{NodeName, Secret};
+use crate::scenario::{Amount, Queue, QueueType, Workload, WorkloadKind};
 
 struct NoEntries;
 
@@ -64,6 +69,7 @@ fn load(port: u16, reconnects: u32, panics: bool) -> Load {
             replicas: None,
         },
         workload: Workload {
+            kind: WorkloadKind::Queue,
             amount: Amount::Schedule,
             rate: None,
             window: 1,
@@ -101,7 +107,7 @@ async fn ends(context: LoadContext) -> LoadSummary {
 async fn a_producer_gives_up_after_its_reconnects_and_says_so_once() {
     let load = load(closed_port().await, 20, false);
     let summary = ends(load.context).await;
-    let producer = &summary.producers[0];
+    let producer = &summary.clients[0];
     assert_eq!(
         (producer.counts, producer.connections),
         (Counts::default(), 0)
@@ -117,7 +123,7 @@ async fn a_producer_gives_up_after_its_reconnects_and_says_so_once() {
 async fn a_panic_in_a_producer_is_an_error_of_the_load() {
     let load = load(closed_port().await, 20, true);
     let summary = ends(load.context).await;
-    assert_eq!(summary.producers, []);
+    assert_eq!(summary.clients, []);
     assert_eq!(summary.errors.len(), 1, "{summary:?}");
 }
 
@@ -129,7 +135,7 @@ async fn a_stop_ends_a_load_that_cannot_connect() {
         sleep(Duration::from_millis(1)).await;
     }
     load.stop.send(true).unwrap();
-    assert_eq!(running.await.unwrap().producers[0].gave_up, None);
+    assert_eq!(running.await.unwrap().clients[0].gave_up, None);
 }
 
 #[tokio::test]

@@ -11,10 +11,10 @@ use jtest::event::{Emit, Event};
 use jtest::history::operation::{Action, Entry, Phase};
 use jtest::inventory::{NodeName, Secret};
 use jtest::remote::Script;
-use jtest::scenario::{Amount, Queue, QueueType, Workload};
+use jtest::scenario::{Amount, Queue, QueueType, Workload, WorkloadKind};
 use jtest::workload::amqp::Link;
 use jtest::workload::drain::{Counts, DrainContext, NodeCounts};
-use jtest::workload::queue::LoadContext;
+use jtest::workload::load::LoadContext;
 use jtest::workload::{Credentials, Endpoint, Record, Tally};
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
@@ -215,6 +215,7 @@ pub fn credentials() -> Credentials {
 
 pub fn workload(amount: Amount, window: u32) -> Workload {
     Workload {
+        kind: WorkloadKind::Queue,
         amount,
         rate: None,
         window,

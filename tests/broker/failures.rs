@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jtest::history::operation::{Action, Cause, Phase};
 use jtest::inventory::Secret;
 use jtest::scenario::{Amount, Workload};
-use jtest::workload::queue::LoadSummary;
+use jtest::workload::load::LoadSummary;
 use jtest::workload::{drain, queue};
 use tokio::task::JoinHandle;
 
@@ -209,7 +209,7 @@ pub async fn a_killed_broker_loses_the_connection_and_nothing_confirmed(broker: 
         .await;
     running.more_oks(200).await;
     let summary = running.finish().await;
-    assert_eq!(summary.producers[0].connections, 2);
+    assert_eq!(summary.clients[0].connections, 2);
 }
 
 pub async fn a_paused_broker_refuses_until_it_is_back(broker: Broker) {
@@ -239,7 +239,7 @@ pub async fn closed_connections_are_new_processes(broker: Broker) {
     running.more_oks(1_000).await;
     let memory = Arc::clone(&running.memory);
     let summary = running.finish().await;
-    assert_eq!(summary.producers[0].connections, 3);
+    assert_eq!(summary.clients[0].connections, 3);
     let mut processes: Vec<u32> = memory
         .publishes(Phase::Invoke)
         .iter()
@@ -278,7 +278,7 @@ pub async fn a_producer_that_may_not_log_in_gives_up(broker: Broker) {
     let mut bench = bench("refused", slice::from_ref(&broker), workload).await;
     bench.load.credentials.password = Secret::new("wrong");
     let summary = queue::run(bench.load).await;
-    let gave_up = summary.producers[0].gave_up.as_deref().unwrap();
+    let gave_up = summary.clients[0].gave_up.as_deref().unwrap();
     assert!(
         gave_up.contains("2 reconnects did not suffice"),
         "{gave_up}"

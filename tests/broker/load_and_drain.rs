@@ -20,7 +20,7 @@ pub async fn what_is_confirmed_is_received_once(broker: Broker) {
     .await;
     let summary = queue::run(bench.load).await;
     assert_eq!(summary.errors, Vec::<String>::new());
-    assert_eq!(summary.producers[0].counts.ok, 5_000);
+    assert_eq!(summary.clients[0].counts.ok, 5_000);
     bench.memory.assert_sound();
     let proof = drain::run(bench.drain, || broker.counts("plain")).await;
     assert!(proof.complete, "{proof:?}");
@@ -64,7 +64,7 @@ pub async fn separate_brokers_are_drained_each_through_itself(brokers: Vec<Broke
     let count = u64::try_from(brokers.len()).unwrap() * 500;
     let bench = bench("split", &brokers, workload(Amount::Messages(500), 20)).await;
     let summary = queue::run(bench.load).await;
-    assert_eq!(summary.producers.len(), brokers.len());
+    assert_eq!(summary.clients.len(), brokers.len());
     let ask = async || {
         let answers = join_all(brokers.iter().map(|broker| broker.counts("split"))).await;
         answers.into_iter().flatten().collect()
@@ -80,7 +80,7 @@ pub async fn an_open_loop_keeps_its_rate_and_ends_with_its_duration(broker: Brok
     workload.rate = Some(100.0);
     let bench = bench("paced", slice::from_ref(&broker), workload).await;
     let summary = queue::run(bench.load).await;
-    assert!(summary.producers[0].counts.attempts <= 301);
+    assert!(summary.clients[0].counts.attempts <= 301);
     let invoked = bench.memory.publishes(Phase::Invoke);
     let due: Vec<i64> = invoked.iter().filter_map(|entry| entry.intended).collect();
     assert!(due.windows(2).all(|pair| pair[1] - pair[0] == 10_000_000));
@@ -108,7 +108,7 @@ pub async fn a_stop_ends_the_load_and_waits_for_its_confirms(broker: Broker) {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(summary.producers[0].counts.info, 0);
+    assert_eq!(summary.clients[0].counts.info, 0);
     bench.memory.assert_sound();
 }
 

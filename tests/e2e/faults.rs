@@ -79,10 +79,13 @@ fn leave_alone(lab: &Lab) {
     }
     await_clean(lab);
     await_brokers(lab);
-    let replicas = "rabbitmq-queues -q quorum_status jtest.queue 2>/dev/null | grep -c 'rabbit@' || true";
-    eventually("the queue has its replicas", Duration::from_secs(60), || {
-        lab.on(1, replicas).trim() == "5"
-    });
+    let replicas =
+        "rabbitmq-queues -q quorum_status jtest.queue 2>/dev/null | grep -c 'rabbit@' || true";
+    eventually(
+        "the queue has its replicas",
+        Duration::from_secs(60),
+        || lab.on(1, replicas).trim() == "5",
+    );
 }
 
 fn await_clean(lab: &Lab) {

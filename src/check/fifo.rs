@@ -1,0 +1,288 @@
+//! The order of one queue: whether enqueues and dequeues are those of a first-in-first-out queue. See
+//! [`super::linear::fifo`].
+//!
+//! What the drain read was in the queue when the load ended: it was dequeued at some time after
+//! that, in no known order.
+
+use std::collections::HashMap;
+
+use super::Verdict;
+use super::linear::fifo::{Item, Span, Violations, violations};
+use super::results::{FalseEmpty, Fifo, Finding, LISTED_MAX, Overtaking, Value};
+use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
+
+/// What was read of the history so far.
+#[derive(Default)]
+pub struct Order {
+    items: Vec<Item>,
+    values: Vec<Value>,
+    /// By producer and sequence: the place of the value.
+    places: HashMap<Value, usize>,
+    /// By process: the invocation of its dequeue.
+    open: HashMap<u32, Nanos>,
+    empties: Vec<Span>,
+    unknown: Vec<Nanos>,
+    /// The last entry of the load.
+    load_ends: Nanos,
+    drained: Vec<(usize, bool)>,
+    counts: Fifo,
+}
+
+impl Order {
+    /// Takes the next entry.
+    pub fn add(&mut self, entry: &Entry) {
+        if entry.action == Action::Drain {
+            self.drain(entry);
+            return;
+        }
+        self.load_ends = self.load_ends.max(entry.time);
+        match entry.action {
+            Action::Publish => self.enqueue(entry),
+            Action::Get => self.dequeue(entry),
+            Action::Deliver | Action::Drain | Action::Acquire | Action::Release => {}
+        }
+    }
+
+    fn enqueue(&mut self, entry: &Entry) {
+        let value = value(entry);
+        match entry.phase {
+            Phase::Invoke => {
+                self.places.entry(value).or_insert_with(|| {
+                    self.items.push(Item::new(Span {
+                        from: entry.time,
+                        until: Nanos::MAX,
+                    }));
+                    self.values.push(value);
+                    self.items.len() - 1
+                });
+            }
+            Phase::Ok => {
+                self.counts.enqueued += 1;
+                if let Some(place) = self.places.get(&value) {
+                    let enqueue = &mut self.items[*place].enqueue;
+                    enqueue.until = enqueue.until.min(entry.time);
+                }
+            }
+            // What was not taken and is seen all the same was taken at an unknown time.
+            Phase::Fail | Phase::Info => {}
+        }
+    }
+
+    fn dequeue(&mut self, entry: &Entry) {
+        if entry.phase == Phase::Invoke {
+            self.open.insert(entry.process, entry.time);
+            return;
+        }
+        let Some(from) = self.open.remove(&entry.process) else {
+            return;
+        };
+        let span = Span {
+            from,
+            until: entry.time,
+        };
+        match entry.phase {
+            Phase::Ok if entry.cause == Cause::None => {
+                self.counts.dequeued += 1;
+                self.counts.redelivered += u64::from(entry.redelivered);
+                if let Some(place) = self.places.get(&value(entry)) {
+                    self.items[*place].deliver(span, entry.redelivered);
+                }
+            }
+            Phase::Fail => {
+                self.counts.empty += 1;
+                self.empties.push(span);
+            }
+            Phase::Info => {
+                self.counts.unknown += 1;
+                self.unknown.push(from);
+            }
+            Phase::Ok | Phase::Invoke => {}
+        }
+    }
+
+    fn drain(&mut self, entry: &Entry) {
+        if let Some(place) = self.places.get(&value(entry)) {
+            self.counts.drained += 1;
+            self.drained.push((*place, entry.redelivered));
+        }
+    }
+
+    /// What follows from all entries.
+    pub fn finding(mut self) -> Finding<Fifo> {
+        self.unknown.extend(self.open.values().copied());
+        let drain = Span {
+            from: self.load_ends.saturating_add(1),
+            until: Nanos::MAX,
+        };
+        for (place, redelivered) in std::mem::take(&mut self.drained) {
+            self.items[place].deliver(drain, redelivered);
+        }
+        let found = violations(&self.items, &self.empties, &self.unknown);
+        let data = self.data(&found);
+        let (verdict, summary) = verdict(&data);
+        Finding {
+            verdict,
+            summary,
+            data,
+        }
+    }
+
+    fn data(&self, found: &Violations) -> Fifo {
+        let named = |places: &[usize]| {
+            let places = places.iter().take(LISTED_MAX);
+            places.map(|place| self.values[*place]).collect()
+        };
+        let overtakings = found.overtakings.iter().take(LISTED_MAX);
+        let empties = found.empties.iter().take(LISTED_MAX);
+        Fifo {
+            early: found.early.len() as u64,
+            early_values: named(&found.early),
+            repeated: found.repeated.len() as u64,
+            repeated_values: named(&found.repeated),
+            overtakings: found.overtakings.len() as u64,
+            overtaken: overtakings
+                .map(|(first, second)| Overtaking {
+                    value: self.values[*first],
+                    enqueued_ns: self.items[*first].enqueue.until,
+                    by: self.values[*second],
+                    by_enqueued_from_ns: self.items[*second].enqueue.from,
+                    by_dequeued_ns: self.items[*second].earliest,
+                    dequeued_from_ns: self.items[*first].first.map(|first| first.from),
+                })
+                .collect(),
+            false_empties: found.empties.len() as u64,
+            falsely_empty: empties
+                .map(|(empty, inside)| FalseEmpty {
+                    from_ns: self.empties[*empty].from,
+                    until_ns: self.empties[*empty].until,
+                    inside: self.values[*inside],
+                })
+                .collect(),
+            ..self.counts.clone()
+        }
+    }
+}
+
+fn verdict(data: &Fifo) -> (Verdict, String) {
+    let mut broken = Vec::new();
+    if data.overtakings > 0 {
+        broken.push(format!(
+            "{} values overtook others that were enqueued before them",
+            data.overtakings
+        ));
+    }
+    if data.false_empties > 0 {
+        broken.push(format!(
+            "{} dequeues found the queue empty while it was not",
+            data.false_empties
+        ));
+    }
+    if data.early > 0 {
+        broken.push(format!(
+            "{} values were dequeued before they were enqueued",
+            data.early
+        ));
+    }
+    if !broken.is_empty() {
+        return (Verdict::Invalid, broken.join("; "));
+    }
+    if data.dequeued == 0 {
+        let summary = "nothing was dequeued, so no order was tested".to_owned();
+        return (Verdict::Unknown, summary);
+    }
+    let summary = format!(
+        "{} enqueues and {} dequeues are those of a first-in-first-out queue",
+        data.enqueued,
+        data.dequeued + data.empty
+    );
+    (Verdict::Valid, summary)
+}
+
+fn value(entry: &Entry) -> Value {
+    Value {
+        producer: entry.producer,
+        sequence: entry.sequence,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(time: Nanos, action: Action, phase: Phase, sequence: u64) -> Entry {
+        Entry {
+            time,
+            process: 0,
+            node: 0,
+            phase,
+            action,
+            producer: 0,
+            sequence,
+            attempt: 0,
+            cause: Cause::None,
+            intended: None,
+            redelivered: false,
+        }
+    }
+
+    fn both(from: Nanos, until: Nanos, action: Action, sequence: u64) -> [Entry; 2] {
+        [
+            entry(from, action, Phase::Invoke, sequence),
+            entry(until, action, Phase::Ok, sequence),
+        ]
+    }
+
+    fn judged(entries: &[[Entry; 2]]) -> Finding<Fifo> {
+        let mut order = Order::default();
+        entries.iter().flatten().for_each(|entry| order.add(entry));
+        order.finding()
+    }
+
+    #[test]
+    fn an_overtaking_is_told_with_both_values() {
+        let put = [
+            both(1, 2, Action::Publish, 0),
+            both(3, 4, Action::Publish, 1),
+        ];
+        let legal = [
+            put[0],
+            put[1],
+            both(5, 6, Action::Get, 0),
+            both(7, 8, Action::Get, 1),
+        ];
+        assert_eq!(judged(&legal).verdict, Verdict::Valid);
+        let swapped = [
+            put[0],
+            put[1],
+            both(5, 6, Action::Get, 1),
+            both(7, 8, Action::Get, 0),
+        ];
+        let finding = judged(&swapped);
+        assert_eq!(finding.verdict, Verdict::Invalid);
+        let overtaking = &finding.data.overtaken[0];
+        assert_eq!((overtaking.value.sequence, overtaking.by.sequence), (0, 1));
+        // Read by the drain, it still was in the queue when the other was dequeued.
+        let mut drained = entry(9, Action::Drain, Phase::Ok, 0);
+        drained.time = 20;
+        let mut order = Order::default();
+        let before = [put[0], put[1], both(5, 6, Action::Get, 1)];
+        before.iter().flatten().for_each(|entry| order.add(entry));
+        order.add(&drained);
+        assert_eq!(order.finding().verdict, Verdict::Invalid);
+    }
+
+    #[test]
+    fn a_false_empty_names_what_was_inside() {
+        let mut empty = both(3, 4, Action::Get, u64::MAX);
+        empty[1].phase = Phase::Fail;
+        empty[1].cause = Cause::Empty;
+        let history = [
+            both(1, 2, Action::Publish, 0),
+            empty,
+            both(5, 6, Action::Get, 0),
+        ];
+        let finding = judged(&history);
+        assert_eq!(finding.verdict, Verdict::Invalid);
+        assert_eq!(finding.data.falsely_empty[0].inside.sequence, 0);
+    }
+}
