@@ -6,6 +6,7 @@
 mod check;
 mod deploy;
 mod doctor;
+mod export;
 mod fault;
 mod faults;
 mod heal;
@@ -62,6 +63,8 @@ enum Verb {
     Faults(faults::FaultsArgs),
     /// Judge what a run left once more, without a network
     Check(check::CheckArgs),
+    /// Write the history of a run as JSON, CSV or EDN, for other tools
+    Export(export::ExportArgs),
     /// Show what a scenario would do with a seed, without touching a host
     Plan(plan::PlanArgs),
     /// List the built-in scenarios, or print one
@@ -105,6 +108,7 @@ pub fn main() -> ExitCode {
         Verb::Fault(arguments) => arguments.run(),
         Verb::Faults(arguments) => arguments.run(),
         Verb::Check(arguments) => arguments.run(),
+        Verb::Export(arguments) => arguments.run(),
         Verb::Plan(arguments) => arguments.run(),
         Verb::Scenarios(arguments) => arguments.run(),
     };

@@ -1,5 +1,6 @@
 //! The history of a run: every operation in the order of real time, append-only.
 
+pub mod export;
 mod frames;
 pub mod operation;
 pub mod reader;

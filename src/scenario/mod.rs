@@ -177,6 +177,9 @@ pub struct Workload {
     pub reconnect_pause: Duration,
     /// Bytes of a message's body, at least what identifies it.
     pub body_bytes: u32,
+    /// How long a client keeps a lock, at least.
+    #[serde(with = "duration_ms")]
+    pub hold: Duration,
 }
 
 /// A fault as a scenario asks for it.

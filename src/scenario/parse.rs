@@ -227,6 +227,7 @@ fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
         reconnects: 1000,
         reconnect_pause: SECOND,
         body_bytes: 128,
+        hold: Duration::ZERO,
     };
     let Some(mut fields) = fields else {
         return workload;
@@ -244,6 +245,15 @@ fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
             }
         }
         workload.window = 1;
+    }
+    if workload.kind == WorkloadKind::Lock {
+        workload.hold = length(
+            &mut fields,
+            "hold",
+            Duration::ZERO,
+            Duration::ZERO..=HOUR,
+            to,
+        );
     }
     if let Some(value) = fields.take("amount") {
         workload.amount = amount(value, to);

@@ -34,6 +34,7 @@ pub fn scenario() -> Scenario {
             reconnects: 1000,
             reconnect_pause: Duration::from_secs(1),
             body_bytes: 128,
+            hold: Duration::ZERO,
         },
         schedule: Vec::new(),
         recovery_timeout: Duration::from_secs(180),

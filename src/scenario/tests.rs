@@ -105,7 +105,8 @@ fn simonovic_is_as_he_published_it() {
         "resends": 10,
         "reconnects": 50,
         "reconnect_pause": 10000,
-        "body_bytes": 128
+        "body_bytes": 128,
+        "hold": 0
       },
       "schedule": [
         {

@@ -85,6 +85,10 @@ impl Client {
         self.number
     }
 
+    pub(super) fn now(&self) -> Nanos {
+        self.context.clock.now()
+    }
+
     /// Takes its steps until its work is done, the run stops or its last reconnect fails.
     pub(super) async fn run(mut self, mut steps: impl Steps) -> (u32, ClientSummary) {
         let mut reconnects = 0;

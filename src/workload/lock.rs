@@ -1,7 +1,7 @@
 //! The lock workload: Jepsen's semaphore. One message in the queue is the lock; whoever has got it and not
 //! acknowledged it holds the lock, and gives it back by rejecting it with requeue.
 //!
-//! Every client tries to acquire, and releases at its next turn. A client whose connection is lost holds
+//! Every client tries to acquire, and releases at a later turn. A client whose connection is lost holds
 //! nothing any more; it knows that from the moment at which it learns of the loss.
 
 use lapin::options::BasicRejectOptions;
@@ -11,14 +11,15 @@ use super::amqp::Link;
 use super::client::{Client, Got, Steps};
 use super::load::{LoadContext, LoadSummary, gather};
 use super::message::AttemptId;
-use crate::history::operation::{Action, Cause, Phase};
+use crate::history::operation::{Action, Cause, Nanos, Phase};
 
-#[derive(Default)]
 struct Lock {
     /// Numbers the acquires.
     count: u64,
-    /// The delivery tag of the message that it holds.
-    held: Option<u64>,
+    /// The delivery tag of the message that it holds, and until when it is to keep it.
+    held: Option<(u64, Nanos)>,
+    /// How long it keeps the lock.
+    hold: Nanos,
 }
 
 /// Puts the lock into its queue and runs one client per node.
@@ -36,9 +37,14 @@ pub async fn run(context: LoadContext) -> LoadSummary {
             ..LoadSummary::default()
         };
     }
+    let hold = Nanos::try_from(context.workload.hold.as_nanos()).unwrap_or(Nanos::MAX);
     let mut running = JoinSet::new();
     for client in clients {
-        running.spawn(client.run(Lock::default()));
+        running.spawn(client.run(Lock {
+            count: 0,
+            held: None,
+            hold,
+        }));
     }
     gather(running, &context).await
 }
@@ -69,7 +75,8 @@ impl Lock {
         client.record(Action::Acquire, Phase::Invoke, id, Cause::None, false);
         match client.get(link).await {
             Ok(Got::Message(_, message)) => {
-                self.held = Some(message.delivery.delivery_tag);
+                let until = client.now().saturating_add(self.hold);
+                self.held = Some((message.delivery.delivery_tag, until));
                 let redelivered = message.delivery.redelivered;
                 client.record(Action::Acquire, Phase::Ok, id, Cause::None, redelivered);
             }
@@ -107,7 +114,8 @@ impl Steps for Lock {
     async fn step(&mut self, client: &mut Client, link: &Link) -> Result<(), String> {
         match self.held {
             None => self.acquire(client, link).await,
-            Some(tag) => self.release(client, link, tag).await,
+            Some((_, until)) if client.now() < until => Ok(()),
+            Some((tag, _)) => self.release(client, link, tag).await,
         }
     }
 
@@ -128,7 +136,7 @@ impl Steps for Lock {
     async fn end(&mut self, client: &mut Client, link: &Link) -> Result<(), String> {
         match self.held {
             None => Ok(()),
-            Some(tag) => self.release(client, link, tag).await,
+            Some((tag, _)) => self.release(client, link, tag).await,
         }
     }
 }

@@ -78,6 +78,7 @@ fn load(port: u16, reconnects: u32, panics: bool) -> Load {
             reconnects,
             reconnect_pause: Duration::from_millis(1),
             body_bytes: 0,
+            hold: Duration::ZERO,
         },
         run_id: "test".to_owned(),
         recorder: Arc::new(NoEntries),

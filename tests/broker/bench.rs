@@ -224,6 +224,7 @@ pub fn workload(amount: Amount, window: u32) -> Workload {
         reconnects: 100,
         reconnect_pause: Duration::from_millis(500),
         body_bytes: 64,
+        hold: Duration::ZERO,
     }
 }
 
