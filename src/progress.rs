@@ -62,6 +62,11 @@ fn line(record: &Record) -> Option<String> {
             fault.0,
             proof_text(proof.proven, "proven", "NOT PROVEN", &proof.evidence)
         ),
+        Event::FaultIdle { fault, evidence } => format!(
+            "  fault {}: nothing to do: {}",
+            fault.0,
+            evidence.join("; ")
+        ),
         Event::FaultHealed { fault, proof, .. } => format!(
             "  fault {}: {}",
             fault.0,
@@ -276,6 +281,7 @@ impl Show for Live {
             | Event::Intervened { .. }
             | Event::FaultInjected { .. }
             | Event::FaultProven { .. }
+            | Event::FaultIdle { .. }
             | Event::AwaitBegan { .. }
             | Event::AwaitEnded { .. }
             | Event::ClusterView { .. }

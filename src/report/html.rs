@@ -60,6 +60,7 @@ fn faults(results: &Results) -> Vec<FaultRow> {
             .map(|us| format!("{:.1} ms", us as f64 / 1e3))
             .unwrap_or_default(),
         proof: match (fault.proven, fault.heal_proven) {
+            _ if fault.idle => "nothing to do",
             (true, true) => "proven, and proven undone",
             (true, false) => "proven, not proven undone",
             (false, _) => "not proven",

@@ -45,7 +45,7 @@ fn await_case(awaited: &AwaitCoverage) -> TestCase {
 }
 
 fn fault_case(fault: &FaultCoverage) -> TestCase {
-    let verdict = if fault.proven && fault.heal_proven {
+    let verdict = if (fault.proven || fault.idle) && fault.heal_proven {
         Verdict::Valid
     } else {
         Verdict::Unknown
