@@ -4,7 +4,7 @@
 //! The modules are the rooms of the house, in floors; imports point only downward.
 //!
 //! - plan, pure: [`diagnostic`], [`yaml`], [`inventory`], [`scenario`], [`schedule`]
-//! - evidence, pure: [`run_dir`], [`event`], [`manifest`], [`history`], [`check`]
+//! - evidence, pure: [`run_dir`], [`event`], [`manifest`], [`history`], [`check`], [`synth`]
 //! - effects, everything that touches the world: [`clock`], [`remote`], [`node`], [`rabbitmq`],
 //!   [`fault`], [`nemesis`], [`workload`]
 //! - presentation: [`progress`], [`report`]
@@ -33,5 +33,6 @@ pub mod run;
 pub mod run_dir;
 pub mod scenario;
 pub mod schedule;
+pub mod synth;
 pub mod workload;
 pub mod yaml;

@@ -186,7 +186,9 @@ pub struct TotalQueue {
 pub const LISTED_MAX: usize = 1000;
 
 /// A value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Value {
     /// The producer.
     pub producer: u32,

@@ -16,6 +16,7 @@ mod plan;
 mod run;
 mod scenario;
 mod scenarios;
+mod synth;
 mod target;
 
 use std::ffi::OsString;
@@ -63,8 +64,10 @@ enum Verb {
     Faults(faults::FaultsArgs),
     /// Judge what a run left once more, without a network
     Check(check::CheckArgs),
-    /// Write the history of a run as JSON, CSV or EDN, for other tools
+    /// Write the history of a run as JSON, CSV, Parquet or EDN, for other tools
     Export(export::ExportArgs),
+    /// Write what a run would leave, from no cluster: a synthetic history, legal or with planted defects
+    Synth(synth::SynthArgs),
     /// Show what a scenario would do with a seed, without touching a host
     Plan(plan::PlanArgs),
     /// List the built-in scenarios, or print one
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Verb::Faults(arguments) => arguments.run(),
         Verb::Check(arguments) => arguments.run(),
         Verb::Export(arguments) => arguments.run(),
+        Verb::Synth(arguments) => arguments.run(),
         Verb::Plan(arguments) => arguments.run(),
         Verb::Scenarios(arguments) => arguments.run(),
     };

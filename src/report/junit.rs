@@ -5,13 +5,13 @@
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::check::Verdict;
-use crate::check::results::{AwaitCoverage, FaultCoverage, Results};
+use crate::check::results::{AwaitCoverage, FaultCoverage, Part, Results};
 
 /// The file.
 pub fn text(results: &Results) -> Result<String, quick_junit::SerializeError> {
     let mut suite = TestSuite::new(format!("jtest.{}", results.scenario));
     for part in results.parts() {
-        suite.add_test_case(case(part.name, part.verdict, part.summary));
+        suite.add_test_case(part_case(&part));
     }
     for fault in &results.coverage.data.faults {
         suite.add_test_case(fault_case(fault));
@@ -22,6 +22,16 @@ pub fn text(results: &Results) -> Result<String, quick_junit::SerializeError> {
     let mut report = Report::new("jtest");
     report.add_test_suite(suite);
     report.to_string()
+}
+
+/// A finding that changes no verdict fails nothing.
+fn part_case(part: &Part<'_>) -> TestCase {
+    if part.decides || part.verdict == Verdict::Valid {
+        return case(part.name, part.verdict, part.summary);
+    }
+    let mut case = TestCase::new(part.name, TestCaseStatus::skipped());
+    case.status.set_message(part.summary);
+    case
 }
 
 fn case(name: &str, verdict: Verdict, summary: &str) -> TestCase {

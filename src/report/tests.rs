@@ -1,6 +1,7 @@
 use quick_junit::Report;
 
 use super::*;
+use crate::check::Verdict;
 use crate::check::judge::judge;
 use crate::check::results::AwaitCoverage;
 use crate::check::testing::Run;
@@ -73,7 +74,27 @@ fn junit_is_read_as_it_was_meant() {
     let report = Report::deserialize_from_str(&text).expect("JUnit");
     assert_eq!(
         (report.tests, report.failures, report.errors),
-        (4, 0, 2),
+        (7, 0, 2),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_only_reported_fails_no_case() {
+    let mut results = judge(Run::default().write().path()).expect("results");
+    let duplicates = results.findings.duplicates.as_mut().expect("a finding");
+    duplicates.verdict = Verdict::Invalid;
+    duplicates.summary = "2 came again".to_owned();
+    let text = junit::text(&results).expect("junit.xml");
+    assert!(text.contains(r#"failures="0""#), "{text}");
+    assert!(
+        text.contains(r#"<skipped message="2 came again"/>"#),
+        "{text}"
+    );
+    results.reported.clear();
+    let text = junit::text(&results).expect("junit.xml");
+    assert!(
+        text.contains(r#"<failure message="2 came again"/>"#),
         "{text}"
     );
 }
@@ -110,7 +131,7 @@ fn what_was_waited_for_is_told_everywhere() {
     }
     let text = junit::text(&results).expect("junit.xml");
     let report = Report::deserialize_from_str(&text).expect("JUnit");
-    assert_eq!((report.tests, report.errors), (8, 3), "{text}");
+    assert_eq!((report.tests, report.errors), (11, 3), "{text}");
     let directory = Run::default().write();
     write(directory.path(), &results).expect("the report");
     let page = std::fs::read_to_string(directory.path().join("report.html")).expect("a page");
