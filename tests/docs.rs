@@ -8,6 +8,7 @@
 //! - `<!-- tested by: FILE TEST -->`: that test does the same on hosts.
 //! - `<!-- not run: REASON -->`.
 //! - `<!-- file: NAME -->`: the block is a file of this name, which the page's commands find.
+//! - `<!-- from: FILE -->`: the block is an excerpt; its lines are in that file, in this order. All `rust` is.
 //!
 //! A block of commands (`sh` or `console`, and the `yaml` of a CI system) with none of them fails. Whichever
 //! it is, what a block says to `jtest` has to be a command line that jtest takes. Each page has a directory
@@ -86,6 +87,23 @@ fn a_test_that_a_block_names_exists() {
             let text = fs::read_to_string(root().join(file)).unwrap_or_default();
             if !text.contains(&format!("fn {test}()")) {
                 mistakes.push(block.at(&page, &format!("there is no test `{test}` in {file}")));
+            }
+        }
+    }
+    assert_none(mistakes);
+}
+
+#[test]
+fn an_excerpt_is_what_the_source_says() {
+    let mut mistakes = Vec::new();
+    for page in pages() {
+        for block in &page.blocks {
+            let Some(Means::From(file)) = &block.means else {
+                continue;
+            };
+            let text = fs::read_to_string(root().join(file)).unwrap_or_default();
+            if let Some(line) = page::is_not_in(&block.text(), &text) {
+                mistakes.push(block.at(&page, &format!("{file} does not say `{line}` here")));
             }
         }
     }
@@ -215,6 +233,17 @@ fn a_page_that_breaks_the_rules_is_told() {
     assert!(!page::is_as_shown("a\n", "a\nb\n"));
     assert!(!page::is_as_shown("...\nb\n", "a\nb\nc\n"));
     assert!(page::is_as_shown("...\nb\n", "a\nb\n"));
+
+    let source = "fn a() {\n    b();\n}\nfn c() {}\n";
+    assert_eq!(
+        page::is_not_in("a() {\nfn c() {}\n", source),
+        Some("a() {".to_owned())
+    );
+    assert_eq!(
+        page::is_not_in("fn a() {\n    ...\nfn c() {}\n", source),
+        None
+    );
+    assert!(page::is_not_in("fn c() {}\nfn a() {\n", source).is_some());
 
     let session = Session::new();
     assert!(session.parses("jtest run --inventori lab.yaml").is_err());

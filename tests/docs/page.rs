@@ -13,6 +13,8 @@ pub enum Means {
     NotRun,
     /// It is a file.
     File(String),
+    /// It is an excerpt of a file of ours.
+    From(String),
 }
 
 impl Means {
@@ -26,6 +28,7 @@ impl Means {
         match word {
             "not run" if !rest.is_empty() => Some(Self::NotRun),
             "file" => Some(Self::File(rest.to_owned())),
+            "from" => Some(Self::From(rest.to_owned())),
             "tested by" => {
                 let (file, test) = rest.split_once(' ')?;
                 Some(Self::TestedBy {
@@ -184,11 +187,23 @@ impl Page {
         if block.has_commands() && !is_told {
             tell("nothing says how this block is tested; see tests/docs.rs");
         }
+        if block.language == "rust" && !matches!(block.means, Some(Means::From(_))) {
+            tell("nothing says from which file this is");
+        }
         let first = block.lines.first().map_or("", String::as_str);
         if block.language == "console" && !first.starts_with("$ ") {
             tell("a console block begins with `$ ` and a command");
         }
     }
+}
+
+/// The first line of an excerpt that a text does not have after those before it; a line `...` is none.
+pub fn is_not_in(excerpt: &str, text: &str) -> Option<String> {
+    let mut lines = text.lines().map(str::trim);
+    let excerpt = excerpt.lines().map(str::trim);
+    let mut wanted = excerpt.filter(|line| !matches!(*line, "" | "..."));
+    let missing = wanted.find(|wanted| !lines.any(|line| line == *wanted));
+    missing.map(ToOwned::to_owned)
 }
 
 /// The command of a line in a CI system's file.
