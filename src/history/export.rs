@@ -36,6 +36,14 @@ pub enum ExportError {
     Write(#[from] io::Error),
 }
 
+/// The cause itself, since a reader that has seen enough is told by its kind.
+fn from_csv(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
 /// Writes everything that can be read of a history.
 pub fn write(
     reader: &mut Reader,
@@ -51,7 +59,7 @@ pub fn write(
         Format::Csv => {
             let mut csv = csv::Writer::from_writer(to);
             each(reader, |entry| {
-                csv.serialize(row(&nodes, &entry)).map_err(io::Error::other)
+                csv.serialize(row(&nodes, &entry)).map_err(from_csv)
             })?;
             Ok(csv.flush()?)
         }
