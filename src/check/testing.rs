@@ -144,7 +144,8 @@ impl Run<'_> {
     }
 }
 
-fn names() -> Vec<NodeName> {
+/// The run's nodes.
+pub fn names() -> Vec<NodeName> {
     ["n1", "n2", "n3"].map(|name| NodeName(name.into())).into()
 }
 

@@ -184,14 +184,11 @@ impl Run {
         recording: RecorderGuard,
     ) -> anyhow::Result<RunEnd> {
         self.finish_history(recording);
-        let end = self.conclude().await;
-        if let Some(StageError::Interrupted) = error.downcast_ref() {
-            return end;
+        let judged = self.conclude().await;
+        match error.downcast_ref() {
+            Some(StageError::Interrupted) => judged,
+            _ => Err(error),
         }
-        if let Err(unjudged) = end {
-            self.stages.emit.note(None, format!("check: {unjudged:#}"));
-        }
-        Err(error)
     }
 
     fn finish_history(&self, recording: RecorderGuard) {
@@ -316,7 +313,9 @@ impl Run {
             .stage(Stage::Check, CHECK_DEADLINE, Urgency::None, async move {
                 tokio::task::spawn_blocking(move || {
                     let results = judge(&directory)?;
-                    run_dir::write(&directory.join(RESULTS_FILE), &to_json(&results)?)?;
+                    let path = directory.join(RESULTS_FILE);
+                    run_dir::write(&path, &to_json(&results)?)
+                        .with_context(|| format!("write {}", path.display()))?;
                     anyhow::Ok(results)
                 })
                 .await?
