@@ -381,7 +381,7 @@ mod tests {
             is_disposable: true,
         });
         let deployed = Broker::deploy(members.collect(), &scenario, &Ignored).await;
-        deployed.err().expect("an error")
+        deployed.expect_err("an error")
     }
 
     fn purposes(host: &Fake) -> Vec<String> {

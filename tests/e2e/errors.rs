@@ -172,11 +172,15 @@ fn run_on_silent_host(home: &Path) -> (Child, TcpStream) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    (running, accept(&listener))
+}
+
+fn accept(listener: &TcpListener) -> TcpStream {
     listener.set_nonblocking(true).unwrap();
     let begun = Instant::now();
     loop {
         if let Ok((stream, _)) = listener.accept() {
-            return (running, stream);
+            return stream;
         }
         assert!(begun.elapsed() < Duration::from_secs(30), "no connection");
         std::thread::sleep(Duration::from_millis(20));
