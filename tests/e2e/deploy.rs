@@ -5,7 +5,8 @@ use crate::lab::{Lab, finish};
 /// Somebody else installs something for 15 s: the lock is the one that apt and dpkg take.
 const HOLD_DPKG: &str = r"systemd-run --quiet --collect --unit=test-dpkg perl -MFcntl=:DEFAULT,:seek -e '
     open(my $lock, q(+>), q(/var/lib/dpkg/lock-frontend)) or die;
-    fcntl($lock, F_SETLK, pack(q(s s x4 q q l x4), F_WRLCK, SEEK_SET, 0, 0, 0)) or die;
+    my $how = pack(q(s s x4 q q l x4), F_WRLCK, SEEK_SET, 0, 0, 0);
+    fcntl($lock, F_SETLK, $how) or die;
     open(my $held, q(>), q(/run/test-held)); close($held);
     sleep 15;
     open(my $released, q(>), q(/run/test-released)); print $released time, qq(\n)'
