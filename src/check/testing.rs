@@ -173,7 +173,8 @@ pub fn judged_with<C: Check>(
     })
 }
 
-fn names() -> Vec<NodeName> {
+/// The run's nodes.
+pub fn names() -> Vec<NodeName> {
     ["n1", "n2", "n3"].map(|name| NodeName(name.into())).into()
 }
 

@@ -5,9 +5,10 @@
 //!                       faults ───────────┴-> heal -> recover -> drain -> collect -> check -> report
 //! ```
 //!
-//! Until the load begins an error simply ends the run: nothing was injected. From then on
-//! whatever goes wrong is recorded, and the hosts are still healed, the logs collected and
-//! the history judged; a failure of a later stage never erases what an earlier one found.
+//! Until the load begins an error ends the run: nothing was injected, and the verdict of `unknown`
+//! names the stage. From then on whatever goes wrong is recorded, and the hosts are still healed, the
+//! logs collected and the history judged; a failure of a later stage never erases what an earlier one
+//! found.
 
 mod directory;
 mod dispatch;
@@ -17,6 +18,7 @@ mod log;
 pub mod setup;
 mod stage;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +31,8 @@ use crate::check::results::Results;
 use crate::clock::RunClock;
 use crate::event::{Emit, Event, Show, Stage};
 use crate::history::recorder::{Recorder, RecorderGuard};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, NodeName};
+use crate::rabbitmq::collect::CollectError;
 use crate::remote::ConnectOptions;
 use crate::report;
 use crate::run_dir;
@@ -47,6 +50,12 @@ const HEAL_DEADLINE: Duration = Duration::from_secs(90);
 const COLLECT_DEADLINE: Duration = Duration::from_secs(180);
 const CHECK_DEADLINE: Duration = Duration::from_secs(3600);
 const REPORT_DEADLINE: Duration = Duration::from_secs(300);
+
+/// Where what comes from the nodes is kept in a run directory.
+const NODES_DIRECTORY: &str = "nodes";
+
+/// How the collecting from each node went.
+type Collected = BTreeMap<NodeName, Result<(), CollectError>>;
 
 /// What a stage may take beyond the deadline of the work that it is made of.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -99,8 +108,8 @@ struct Run {
     stages: Stages,
 }
 
-/// Runs the plan. An error means that there is no verdict: the load never began, or the
-/// run directory cannot be written.
+/// Runs the plan. An error means that there was nothing to judge (the load never began, unless it was
+/// the user who ended the run before it), or that the run directory cannot be written.
 pub async fn run(plan: RunPlan, show: Box<dyn Show>) -> anyhow::Result<RunEnd> {
     let started = Timestamp::now();
     let clock = RunClock::start();
@@ -139,18 +148,18 @@ impl Run {
             self.directory.display()
         );
         emit.note(None, text);
-        let ready = self.set_up().await?;
+        self.write_manifest(None)?;
         let history = self.directory.join(HISTORY_FILE);
-        let names = self.node_names();
-        let (recorder, recording) = match Recorder::create(&history, &names, &self.run_id) {
-            Ok(recorder) => recorder,
-            Err(error) => {
-                ready.hold.release().await;
-                return Err(anyhow!(error).context("write history.arrow"));
-            }
+        let (recorder, recording) = Recorder::create(&history, &self.node_names(), &self.run_id)
+            .context("write history.arrow")?;
+        let ready = match self.set_up().await {
+            Ok(ready) => ready,
+            Err(error) => return self.end_before_load(error, recording).await,
         };
         self.exercise(&ready, recorder, recording).await;
-        self.collect(&ready).await;
+        let nodes = self.directory.join(NODES_DIRECTORY);
+        let collecting = ready.broker.collect(&nodes, self.started.as_second());
+        self.collect(collecting).await;
         for (node, healed) in ready.hold.release().await {
             match healed {
                 Ok(report) if report.firewall_as_before == Some(false) => {
@@ -166,6 +175,27 @@ impl Run {
             }
         }
         self.conclude().await
+    }
+
+    /// A verdict there is even so. Whoever asked the run to stop gets it; everyone else, the error.
+    async fn end_before_load(
+        &self,
+        error: anyhow::Error,
+        recording: RecorderGuard,
+    ) -> anyhow::Result<RunEnd> {
+        self.finish_history(recording);
+        let judged = self.conclude().await;
+        match error.downcast_ref() {
+            Some(StageError::Interrupted) => judged,
+            _ => Err(error),
+        }
+    }
+
+    fn finish_history(&self, recording: RecorderGuard) {
+        if let Err(error) = recording.finish() {
+            let text = format!("history.arrow: {error}");
+            self.stages.emit.note(None, text);
+        }
     }
 
     /// Load with faults, heal, recover, drain. Each failure is recorded as its stage's end.
@@ -190,11 +220,7 @@ impl Run {
             let _told = self.recover(ready).await;
             let _told = self.drain(ready, recorder, tally).await;
         }
-        if let Err(error) = recording.finish() {
-            self.stages
-                .emit
-                .note(None, format!("history.arrow: {error}"));
-        }
+        self.finish_history(recording);
     }
 
     async fn heal(&self, ready: &Ready) -> anyhow::Result<()> {
@@ -258,14 +284,14 @@ impl Run {
             .await
     }
 
-    async fn collect(&self, ready: &Ready) {
-        let nodes = self.directory.join("nodes");
-        let since = self.started.as_second();
+    /// What could not be brought home is told; it takes nothing from the verdict.
+    async fn collect(&self, collecting: impl Future<Output = Collected>) {
         let work = async {
-            let mut errors = Vec::new();
-            for (_, outcome) in ready.broker.collect(&nodes, since).await {
-                errors.extend(outcome.err().map(|error| error.to_string()));
-            }
+            let outcomes = collecting.await;
+            let errors: Vec<_> = outcomes
+                .into_values()
+                .filter_map(|outcome| Some(outcome.err()?.to_string()))
+                .collect();
             if errors.is_empty() {
                 Ok(())
             } else {
@@ -287,7 +313,9 @@ impl Run {
             .stage(Stage::Check, CHECK_DEADLINE, Urgency::None, async move {
                 tokio::task::spawn_blocking(move || {
                     let results = judge(&directory)?;
-                    run_dir::write(&directory.join(RESULTS_FILE), &to_json(&results)?)?;
+                    let path = directory.join(RESULTS_FILE);
+                    run_dir::write(&path, &to_json(&results)?)
+                        .with_context(|| format!("write {}", path.display()))?;
                     anyhow::Ok(results)
                 })
                 .await?
