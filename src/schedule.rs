@@ -29,6 +29,9 @@ use crate::inventory::NodeName;
 use crate::scenario::step::{Condition, optional_ms};
 use crate::scenario::{FaultSpec, Scenario};
 
+/// A load that lasts as long as the schedule goes on for this long after its last step.
+pub const LOAD_TAIL: Duration = Duration::from_secs(10);
+
 /// For the proof of a fault whose end is not planned; the next step comes after it.
 pub const PROOF_MAX: Duration = Duration::from_secs(30);
 

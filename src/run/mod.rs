@@ -14,11 +14,13 @@ mod directory;
 mod dispatch;
 mod interrupt;
 mod load;
-mod log;
+pub mod log;
+pub mod metrics;
 pub mod setup;
 mod stage;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +35,7 @@ use crate::event::{Emit, Event, Show, Stage};
 use crate::history::recorder::{Recorder, RecorderGuard};
 use crate::inventory::{Inventory, NodeName};
 use crate::rabbitmq::collect::CollectError;
+use crate::progress::{Outlook, State};
 use crate::remote::ConnectOptions;
 use crate::report;
 use crate::run_dir;
@@ -43,6 +46,8 @@ use crate::workload::{Record, Tally};
 
 use self::dispatch::Dispatcher;
 use self::interrupt::{Interrupt, Urgency};
+use self::log::Log;
+use self::metrics::Listener;
 use self::setup::Ready;
 use self::stage::{StageError, Stages};
 
@@ -79,6 +84,25 @@ pub struct RunPlan {
     pub connect: ConnectOptions,
     /// The command line, for `run.json` and for those who find the hosts held.
     pub command: Vec<String>,
+    /// What is logged, and where to besides `jtest.log`.
+    pub log: Log,
+}
+
+impl RunPlan {
+    /// What whoever watches wants to know of it beforehand.
+    pub fn outlook(&self) -> Outlook {
+        Outlook::of(
+            &self.scenario,
+            &self.schedule,
+            self.node_names(),
+            self.lease,
+        )
+    }
+
+    fn node_names(&self) -> Vec<NodeName> {
+        let nodes = &self.inventory.nodes;
+        nodes.iter().map(|node| node.name.clone()).collect()
+    }
 }
 
 /// What a run left.
@@ -106,16 +130,29 @@ struct Run {
     directory: PathBuf,
     dispatcher: Dispatcher,
     stages: Stages,
+    tally: Arc<Tally>,
 }
 
 /// Runs the plan. An error means that there was nothing to judge (the load never began, unless it was
 /// the user who ended the run before it), or that the run directory cannot be written.
-pub async fn run(plan: RunPlan, show: Box<dyn Show>) -> anyhow::Result<RunEnd> {
+pub async fn run(
+    plan: RunPlan,
+    show: Box<dyn Show>,
+    metrics: Option<Listener>,
+) -> anyhow::Result<RunEnd> {
     let started = Timestamp::now();
     let clock = RunClock::start();
     let directory = directory::create(&plan.runs, &plan.scenario.name, started)
         .with_context(|| format!("create a run directory under {}", plan.runs.display()))?;
-    log::begin(&directory)?;
+    plan.log.begin_run(&directory)?;
+    let tally = Arc::new(Tally::new(plan.node_names()));
+    let (_server, show) = match metrics {
+        Some(listener) => {
+            let (server, show) = watched(listener, &plan, &tally, show).context("serve metrics")?;
+            (Some(server), show)
+        }
+        None => (None, show),
+    };
     let (dispatcher, guard) = dispatch::start(&directory.join("events.jsonl"), clock, show)
         .with_context(|| format!("write in {}", directory.display()))?;
     let emit: Arc<dyn Emit> = Arc::new(dispatcher.clone());
@@ -129,6 +166,7 @@ pub async fn run(plan: RunPlan, show: Box<dyn Show>) -> anyhow::Result<RunEnd> {
         directory,
         dispatcher,
         stages: Stages { emit, interrupt },
+        tally,
     };
     let outcome = run.walk().await;
     let written = guard.finish();
@@ -137,6 +175,20 @@ pub async fn run(plan: RunPlan, show: Box<dyn Show>) -> anyhow::Result<RunEnd> {
         end.warnings.push(format!("events.jsonl: {error:#}"));
     }
     Ok(end)
+}
+
+fn watched(
+    listener: Listener,
+    plan: &RunPlan,
+    tally: &Arc<Tally>,
+    show: Box<dyn Show>,
+) -> io::Result<(metrics::Server, Box<dyn Show>)> {
+    let identity = metrics::Identity {
+        scenario: plan.scenario.name.clone(),
+        seed: plan.seed,
+    };
+    let state = State::new(plan.outlook());
+    metrics::start(listener, identity, Arc::clone(tally), state, show)
 }
 
 impl Run {
@@ -201,7 +253,7 @@ impl Run {
     /// Load with faults, heal, recover, drain. Each failure is recorded as its stage's end.
     async fn exercise(&self, ready: &Ready, recorder: Recorder, recording: RecorderGuard) {
         let recorder: Arc<dyn Record> = Arc::new(recorder);
-        let tally = Arc::new(Tally::default());
+        let tally = Arc::clone(&self.tally);
         let loaded = self
             .stages
             .stage(

@@ -73,8 +73,7 @@ impl Run {
     }
 
     pub(super) fn node_names(&self) -> Vec<NodeName> {
-        let nodes = &self.plan.inventory.nodes;
-        nodes.iter().map(|node| node.name.clone()).collect()
+        self.plan.node_names()
     }
 
     async fn connect(&self) -> anyhow::Result<Held> {
