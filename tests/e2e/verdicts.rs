@@ -54,6 +54,13 @@ fn a_cut_of_the_leader_loses_confirmed_messages_under_autoheal_and_none_of_a_quo
     assert_eq!(before, lab.firewalls());
 }
 
+fn assert_fits_the_schema(results: &Value) {
+    let schema = serde_json::from_str(include_str!("../../docs/results.schema.json")).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors: Vec<_> = validator.iter_errors(results).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
 /// Everything that a run leaves is there, and judging it again gives the same bytes.
 fn assert_left_everything(lab: &Lab) {
     let directory = lab.latest();
@@ -69,6 +76,11 @@ fn assert_left_everything(lab: &Lab) {
         let length = std::fs::metadata(directory.join(file)).map_or(0, |file| file.len());
         assert!(length > 0, "{file}");
     }
+    for entry in std::fs::read_dir(&directory).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(jtest::run_dir::FILES.contains(&name.as_str()), "{name}");
+    }
+    assert_fits_the_schema(&results(&directory));
     for host in 1..=5 {
         let node = directory.join(format!("nodes/n{host}"));
         let files = std::fs::read_dir(&node).unwrap().count();
