@@ -12,10 +12,16 @@ mod faults;
 mod heal;
 pub mod input;
 mod netns;
+mod output;
 mod plan;
+mod reference;
 mod run;
+mod runs;
 mod scenario;
 mod scenarios;
+mod serve;
+#[cfg(test)]
+mod shape;
 mod target;
 
 use std::ffi::OsString;
@@ -24,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::input::UsageError;
 use crate::check::Verdict;
@@ -69,6 +75,14 @@ enum Verb {
     Plan(plan::PlanArgs),
     /// List the built-in scenarios, or print one
     Scenarios(scenarios::ScenariosArgs),
+    /// List the runs, compare two of them, or remove old ones
+    Runs(runs::RunsArgs),
+    /// Show the runs in a browser, on 127.0.0.1 alone
+    Serve(serve::ServeArgs),
+    /// Print what makes a shell complete jtest's command line
+    Completions(reference::CompletionsArgs),
+    /// Write the man pages, one for each verb
+    Man(reference::ManArgs),
 }
 
 /// How a verb ended without an error.
@@ -111,6 +125,10 @@ pub fn main() -> ExitCode {
         Verb::Export(arguments) => arguments.run(),
         Verb::Plan(arguments) => arguments.run(),
         Verb::Scenarios(arguments) => arguments.run(),
+        Verb::Runs(arguments) => arguments.run(),
+        Verb::Serve(arguments) => arguments.run(),
+        Verb::Completions(arguments) => arguments.run(Arguments::command()),
+        Verb::Man(arguments) => arguments.run(Arguments::command()),
     };
     match ended {
         Ok(outcome) => outcome.into(),
@@ -180,8 +198,6 @@ fn host_keys_parser() -> impl TypedValueParser<Value = HostKeyPolicy> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn verb(line: &str) -> Result<Verb, ErrorKind> {

@@ -104,7 +104,7 @@ struct Run {
 pub async fn run(plan: RunPlan, show: Box<dyn Show>) -> anyhow::Result<RunEnd> {
     let started = Timestamp::now();
     let clock = RunClock::start();
-    let directory = directory::create(&plan.runs, &plan.scenario.name, started)
+    let (directory, _in_use) = directory::create(&plan.runs, &plan.scenario.name, started)
         .with_context(|| format!("create a run directory under {}", plan.runs.display()))?;
     log::begin(&directory)?;
     let (dispatcher, guard) = dispatch::start(&directory.join("events.jsonl"), clock, show)
