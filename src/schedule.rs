@@ -42,11 +42,13 @@ pub fn moment_proof_max(kind: &Kind) -> Duration {
 
 /// Numbers the faults of a run, from 1, in the order of the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct FaultId(pub u32);
 
 /// Numbers the conditions of a run, from 1, in the order of the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct AwaitId(pub u32);
 

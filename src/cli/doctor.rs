@@ -3,7 +3,10 @@
 //! Hosts are columns and checks are lines, so that what differs between hosts stands out;
 //! what falls short follows below, with its remedy, once for all hosts that share it.
 
+use serde::Serialize;
+
 use crate::cli::Outcome;
+use crate::cli::output::OutputArgs;
 use crate::cli::target::{self, TargetArgs};
 use crate::node::doctor::{Cell, Checkup, Severity, Shortfall, check_names, examine_all};
 
@@ -17,6 +20,35 @@ const CELL_WIDTH_MAX: usize = 12;
 pub struct DoctorArgs {
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Serialize)]
+struct Examined<'c> {
+    hosts: Vec<ExaminedHost<'c>>,
+}
+
+#[derive(Serialize)]
+struct ExaminedHost<'c> {
+    node: &'c str,
+    is_ready: bool,
+    checks: Vec<Checked<'c>>,
+    shortfalls: Vec<Told<'c>>,
+}
+
+#[derive(Serialize)]
+struct Checked<'c> {
+    check: &'static str,
+    found: &'c str,
+    severity: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Told<'c> {
+    severity: &'static str,
+    what: &'c str,
+    remedy: &'c str,
 }
 
 impl DoctorArgs {
@@ -24,12 +56,52 @@ impl DoctorArgs {
         let inventory = self.target.inventory()?;
         let options = self.target.options();
         let checkups = target::block_on(examine_all(&inventory.nodes, &options))?;
-        super::print(&render(&checkups))?;
+        self.output
+            .print(|| render(&checkups), || examined(&checkups))?;
         if checkups.iter().all(Checkup::is_in_order) {
             Ok(Outcome::Done)
         } else {
             Ok(Outcome::NotInOrder)
         }
+    }
+}
+
+fn examined(checkups: &[Checkup]) -> Examined<'_> {
+    Examined {
+        hosts: checkups.iter().map(examined_host).collect(),
+    }
+}
+
+fn examined_host(checkup: &Checkup) -> ExaminedHost<'_> {
+    let checks = check_names().zip(&checkup.cells);
+    ExaminedHost {
+        node: &checkup.node.0,
+        is_ready: checkup.is_in_order(),
+        checks: checks.map(|(check, cell)| checked(check, cell)).collect(),
+        shortfalls: checkup.shortfalls.iter().map(told).collect(),
+    }
+}
+
+fn checked<'c>(check: &'static str, cell: &'c Cell) -> Checked<'c> {
+    Checked {
+        check,
+        found: &cell.text,
+        severity: cell.mark.map(severity),
+    }
+}
+
+fn told(shortfall: &Shortfall) -> Told<'_> {
+    Told {
+        severity: severity(shortfall.severity),
+        what: &shortfall.what,
+        remedy: &shortfall.remedy,
+    }
+}
+
+fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Needed => "needed",
+        Severity::Limits => "limits",
     }
 }
 
@@ -166,6 +238,7 @@ fn shortened(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::shape::assert_documented;
     use crate::inventory::NodeName;
 
     fn checkup(name: &str, system: &str, shortfalls: Vec<Shortfall>) -> Checkup {
@@ -209,6 +282,7 @@ mod tests {
                 vec![shortfall(Severity::Limits)],
             ),
         ];
+        assert_documented("doctor", &examined(&checkups));
         insta::assert_snapshot!(render(&checkups), @r"
                    n1         n2       n3       rabbit-five…
         reachable  yes        yes      yes      yes

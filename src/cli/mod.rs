@@ -13,10 +13,16 @@ mod heal;
 pub mod input;
 mod log;
 mod netns;
+mod output;
 mod plan;
+mod reference;
 mod run;
+mod runs;
 mod scenario;
 mod scenarios;
+mod serve;
+#[cfg(test)]
+mod shape;
 mod synth;
 mod target;
 
@@ -26,7 +32,7 @@ use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::input::UsageError;
 use crate::check::Verdict;
@@ -75,6 +81,14 @@ enum Verb {
     Plan(plan::PlanArgs),
     /// List the built-in scenarios, or print one
     Scenarios(scenarios::ScenariosArgs),
+    /// List the runs, compare two of them, or remove old ones
+    Runs(runs::RunsArgs),
+    /// Show the runs in a browser, on 127.0.0.1 alone
+    Serve(serve::ServeArgs),
+    /// Print what makes a shell complete jtest's command line
+    Completions(reference::CompletionsArgs),
+    /// Write the man pages, one for each verb
+    Man(reference::ManArgs),
 }
 
 /// How a verb ended without an error.
@@ -134,6 +148,10 @@ impl Arguments {
             Verb::Synth(arguments) => arguments.run(),
             Verb::Plan(arguments) => arguments.run(),
             Verb::Scenarios(arguments) => arguments.run(),
+            Verb::Runs(arguments) => arguments.run(),
+            Verb::Serve(arguments) => arguments.run(),
+            Verb::Completions(arguments) => arguments.run(Arguments::command()),
+            Verb::Man(arguments) => arguments.run(Arguments::command()),
         }
     }
 }
@@ -215,8 +233,6 @@ fn host_keys_parser() -> impl TypedValueParser<Value = HostKeyPolicy> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn verb(line: &str) -> Result<Verb, ErrorKind> {

@@ -1,6 +1,7 @@
 //! `junit.xml`: a case for each checker, each fault and each condition, as CI systems read it.
 //!
-//! Unknown is an error rather than a failure: nothing is proven broken, and nothing passed.
+//! Unknown is an error rather than a failure: nothing is proven broken, and nothing passed. A finding that the scenario
+//! only has reported is skipped where it is not valid.
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
@@ -42,6 +43,16 @@ fn case(name: &str, verdict: Verdict, summary: &str) -> TestCase {
     };
     let mut case = TestCase::new(name, status);
     case.status.set_message(summary);
+    case
+}
+
+/// A finding that does not decide fails nothing.
+fn part_case(part: &Part<'_>) -> TestCase {
+    let mut case = case(part.name, part.verdict, part.summary);
+    if !part.decides && part.verdict != Verdict::Valid {
+        case.status = TestCaseStatus::skipped();
+        case.status.set_message(part.summary);
+    }
     case
 }
 

@@ -1,10 +1,11 @@
-use quick_junit::Report;
+use quick_junit::{Report, TestCaseStatus};
 
 use super::*;
 use crate::check::Verdict;
 use crate::check::judge::judge;
 use crate::check::results::AwaitCoverage;
 use crate::check::testing::Run;
+use crate::scenario::Checker;
 use crate::schedule::AwaitId;
 
 fn terminal_text(run: &Run<'_>) -> String {
@@ -97,6 +98,33 @@ fn what_is_only_reported_fails_no_case() {
         text.contains(r#"<failure message="2 came again"/>"#),
         "{text}"
     );
+}
+
+#[test]
+fn junit_has_a_case_for_each_checker_and_each_fault() {
+    let run = Run {
+        lost: 4..6,
+        ..Run::default()
+    };
+    let mut results = judge(run.write().path()).expect("results");
+    results.coverage.data.faults[0].description = Some("cut <n1> & \u{1b}[2J\0 ]]>".into());
+    let read = |results: &Results| {
+        let text = junit::text(results).expect("junit.xml");
+        Report::deserialize_from_str(&text).expect("JUnit")
+    };
+    let report = read(&results);
+    let cases = &report.test_suites[0].test_cases;
+    let names: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();
+    assert_eq!(names[..3], ["total-queue", "coverage", "evidence"]);
+    assert!(names[3].starts_with("fault-1 cut <n1> & "), "{names:?}");
+    assert!(!names[3].contains(['\u{1b}', '\0']), "{names:?}");
+    assert_eq!((names.len(), report.failures), (4, 1));
+
+    results.reported = vec![Checker::TotalQueue];
+    let report = read(&results);
+    let first = &report.test_suites[0].test_cases[0].status;
+    assert!(matches!(first, TestCaseStatus::Skipped { .. }), "{first:?}");
+    assert_eq!(report.failures, 0, "what does not decide fails nothing");
 }
 
 #[test]

@@ -142,7 +142,7 @@ pub async fn run(
 ) -> anyhow::Result<RunEnd> {
     let started = Timestamp::now();
     let clock = RunClock::start();
-    let directory = directory::create(&plan.runs, &plan.scenario.name, started)
+    let (directory, _in_use) = directory::create(&plan.runs, &plan.scenario.name, started)
         .with_context(|| format!("create a run directory under {}", plan.runs.display()))?;
     plan.log.begin_run(&directory)?;
     let tally = Arc::new(Tally::new(plan.node_names()));

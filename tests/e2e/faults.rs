@@ -47,9 +47,13 @@ fn inject(lab: &Lab, what: &[&str], options: &[&str]) -> (Option<i32>, String) {
 }
 
 fn status(lab: &Lab) -> Vec<Value> {
-    let (code, printed) = finish(lab, lab.jtest_at(&["fault", "status"], &["--json"]));
+    let (code, printed) = finish(
+        lab,
+        lab.jtest_at(&["fault", "status"], &["--output", "json"]),
+    );
     assert_eq!(code, Some(0), "{printed}");
-    serde_json::from_str(&printed).unwrap()
+    let mut status: Value = serde_json::from_str(&printed).unwrap();
+    serde_json::from_value(status["nodes"].take()).unwrap()
 }
 
 fn deploy(lab: &Lab) {

@@ -81,6 +81,13 @@ fn a_cut_of_the_leader_loses_confirmed_messages_under_autoheal_and_none_of_a_quo
     assert_eq!(before, lab.firewalls());
 }
 
+fn assert_fits_the_schema(results: &Value) {
+    let schema = serde_json::from_str(include_str!("../../docs/results.schema.json")).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors: Vec<_> = validator.iter_errors(results).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
 #[test]
 #[ignore = "needs the local lab; scripts/test runs it"]
 fn an_inventory_alone_runs_the_default_scenario_and_nothing_is_lost() {
@@ -197,6 +204,11 @@ pub fn assert_left_a_verdict(directory: &Path) {
         let length = std::fs::metadata(directory.join(file)).map_or(0, |file| file.len());
         assert!(length > 0, "{file}");
     }
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(jtest::run_dir::FILES.contains(&name.as_str()), "{name}");
+    }
+    assert_fits_the_schema(&results(directory));
     let judged = std::fs::read(directory.join("results.json")).unwrap();
     let code = match results(directory)["verdict"].as_str() {
         Some("valid") => 0,
