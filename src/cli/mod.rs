@@ -13,6 +13,7 @@ mod heal;
 pub mod input;
 mod netns;
 mod plan;
+mod report;
 mod run;
 mod scenario;
 mod scenarios;
@@ -63,6 +64,8 @@ enum Verb {
     Faults(faults::FaultsArgs),
     /// Judge what a run left once more, without a network
     Check(check::CheckArgs),
+    /// Write the report of a run again: one page, and the file for CI systems
+    Report(report::ReportArgs),
     /// Write the history of a run as JSON, CSV or EDN, for other tools
     Export(export::ExportArgs),
     /// Show what a scenario would do with a seed, without touching a host
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Verb::Fault(arguments) => arguments.run(),
         Verb::Faults(arguments) => arguments.run(),
         Verb::Check(arguments) => arguments.run(),
+        Verb::Report(arguments) => arguments.run(),
         Verb::Export(arguments) => arguments.run(),
         Verb::Plan(arguments) => arguments.run(),
         Verb::Scenarios(arguments) => arguments.run(),
