@@ -43,8 +43,7 @@ fn entry(time: Nanos, phase: Phase, action: Action, producer: u64, sequence: u64
         sequence,
         attempt: 0,
         cause: Cause::None,
-        intended: None,
-        redelivered: false,
+        ..Entry::default()
     }
 }
 

@@ -6,10 +6,75 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::Verdict;
 use super::linear::fifo::{Item, Span, Violations, violations};
-use super::results::{FalseEmpty, Fifo, Finding, LISTED_MAX, Overtaking, Value};
+use super::results::{Finding, LISTED_MAX, Value};
+use super::table::{Check, Seen};
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
+use crate::scenario::Scenario;
+
+/// Enqueues and dequeues of one queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fifo {
+    /// Enqueues that were confirmed.
+    pub enqueued: u64,
+    /// Dequeues that gave a value.
+    pub dequeued: u64,
+    /// Of them, those marked as redelivered.
+    pub redelivered: u64,
+    /// Dequeues that found the queue empty.
+    pub empty: u64,
+    /// Dequeues of which nobody knows.
+    pub unknown: u64,
+    /// Receipts in the drain.
+    pub drained: u64,
+    /// Values that were dequeued before another that was enqueued before them.
+    pub overtakings: u64,
+    /// The first of them, at most [`LISTED_MAX`], each with one that it overtook.
+    pub overtaken: Vec<Overtaking>,
+    /// Dequeues that found the queue empty while something was in it all the time.
+    pub false_empties: u64,
+    /// The first of them, at most [`LISTED_MAX`].
+    pub falsely_empty: Vec<FalseEmpty>,
+    /// Values that were dequeued before they were enqueued.
+    pub early: u64,
+    /// The first of them, at most [`LISTED_MAX`].
+    pub early_values: Vec<Value>,
+    /// Values that were dequeued more than once and not marked as redelivered; allowed.
+    pub repeated: u64,
+    /// The first of them, at most [`LISTED_MAX`].
+    pub repeated_values: Vec<Value>,
+}
+
+/// A value that was overtaken, and by which.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overtaking {
+    /// The value that was overtaken.
+    pub value: Value,
+    /// When its enqueue was confirmed.
+    pub enqueued_ns: Nanos,
+    /// The value that overtook it.
+    pub by: Value,
+    /// When its enqueue began.
+    pub by_enqueued_from_ns: Nanos,
+    /// When it was dequeued.
+    pub by_dequeued_ns: Nanos,
+    /// When the dequeue of the overtaken one began, if it ever came.
+    pub dequeued_from_ns: Option<Nanos>,
+}
+
+/// A dequeue that found the queue empty while it was not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FalseEmpty {
+    /// Its beginning.
+    pub from_ns: Nanos,
+    /// Its end.
+    pub until_ns: Nanos,
+    /// A value that was in the queue at its end.
+    pub inside: Value,
+}
 
 /// What was read of the history so far.
 #[derive(Default)]
@@ -28,9 +93,14 @@ pub struct Order {
     counts: Fifo,
 }
 
-impl Order {
-    /// Takes the next entry.
-    pub fn add(&mut self, entry: &Entry) {
+impl Check for Order {
+    type Data = Fifo;
+
+    fn begin(_scenario: &Scenario) -> Self {
+        Self::default()
+    }
+
+    fn add(&mut self, entry: &Entry) {
         if entry.action == Action::Drain {
             self.drain(entry);
             return;
@@ -39,10 +109,31 @@ impl Order {
         match entry.action {
             Action::Publish => self.enqueue(entry),
             Action::Get => self.dequeue(entry),
-            Action::Deliver | Action::Drain | Action::Acquire | Action::Release => {}
+            _ => {}
         }
     }
 
+    fn finding(mut self, _seen: &Seen<'_>) -> Finding<Fifo> {
+        self.unknown.extend(self.open.values().copied());
+        let drain = Span {
+            from: self.load_ends.saturating_add(1),
+            until: Nanos::MAX,
+        };
+        for (place, redelivered) in std::mem::take(&mut self.drained) {
+            self.items[place].deliver(drain, redelivered);
+        }
+        let found = violations(&self.items, &self.empties, &self.unknown);
+        let data = self.data(&found);
+        let (verdict, summary) = verdict(&data);
+        Finding {
+            verdict,
+            summary,
+            data,
+        }
+    }
+}
+
+impl Order {
     fn enqueue(&mut self, entry: &Entry) {
         let value = value(entry);
         match entry.phase {
@@ -104,26 +195,6 @@ impl Order {
         if let Some(place) = self.places.get(&value(entry)) {
             self.counts.drained += 1;
             self.drained.push((*place, entry.redelivered));
-        }
-    }
-
-    /// What follows from all entries.
-    pub fn finding(mut self) -> Finding<Fifo> {
-        self.unknown.extend(self.open.values().copied());
-        let drain = Span {
-            from: self.load_ends.saturating_add(1),
-            until: Nanos::MAX,
-        };
-        for (place, redelivered) in std::mem::take(&mut self.drained) {
-            self.items[place].deliver(drain, redelivered);
-        }
-        let found = violations(&self.items, &self.empties, &self.unknown);
-        let data = self.data(&found);
-        let (verdict, summary) = verdict(&data);
-        Finding {
-            verdict,
-            summary,
-            data,
         }
     }
 
@@ -208,6 +279,7 @@ fn value(entry: &Entry) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::testing;
 
     fn entry(time: Nanos, action: Action, phase: Phase, sequence: u64) -> Entry {
         Entry {
@@ -220,8 +292,7 @@ mod tests {
             sequence,
             attempt: 0,
             cause: Cause::None,
-            intended: None,
-            redelivered: false,
+            ..Entry::default()
         }
     }
 
@@ -233,9 +304,7 @@ mod tests {
     }
 
     fn judged(entries: &[[Entry; 2]]) -> Finding<Fifo> {
-        let mut order = Order::default();
-        entries.iter().flatten().for_each(|entry| order.add(entry));
-        order.finding()
+        testing::judged::<Order>(entries.iter().flatten().copied())
     }
 
     #[test]
@@ -264,11 +333,9 @@ mod tests {
         // Read by the drain, it still was in the queue when the other was dequeued.
         let mut drained = entry(9, Action::Drain, Phase::Ok, 0);
         drained.time = 20;
-        let mut order = Order::default();
         let before = [put[0], put[1], both(5, 6, Action::Get, 1)];
-        before.iter().flatten().for_each(|entry| order.add(entry));
-        order.add(&drained);
-        assert_eq!(order.finding().verdict, Verdict::Invalid);
+        let entries = before.into_iter().flatten().chain([drained]);
+        assert_eq!(testing::judged::<Order>(entries).verdict, Verdict::Invalid);
     }
 
     #[test]

@@ -7,10 +7,9 @@
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::fifo::Order;
-use super::lock::Locks;
 use super::losses::{FaultTimes, Losses};
 use super::results::{Coverage, Evidence, Finding, Results, TotalQueue};
+use super::table::{Checks, Seen};
 use super::total_queue::{self, NotAHistory, Tally};
 use super::{Verdict, coverage, logs};
 use crate::event::{Event, Record, Stage};
@@ -18,7 +17,7 @@ use crate::history::operation::Entry;
 use crate::history::reader::{HistoryError, Reader};
 use crate::manifest::{FORMAT_VERSION, Manifest, ManifestError};
 use crate::run_dir;
-use crate::scenario::WorkloadKind;
+use crate::scenario::Weight;
 
 /// Its name in a run directory.
 pub const HISTORY_FILE: &str = "history.arrow";
@@ -80,38 +79,47 @@ pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
     let history = directory.join(HISTORY_FILE);
 
     let mut faults = coverage::faults(&manifest.schedule, &events);
-    let kind = manifest.scenario.workload.kind;
-    let mut locks = (kind == WorkloadKind::Lock).then(Locks::default);
-    let mut order = (kind == WorkloadKind::Fifo).then(Order::default);
+    let mut checks = Checks::begin(&manifest.scenario);
     let (tally, history_complete) = tally(&history, &manifest, |entry| {
         coverage::count(&mut faults, entry);
-        locks.iter_mut().for_each(|locks| locks.add(entry));
-        order.iter_mut().for_each(|order| order.add(entry));
+        checks.add(entry);
     })?;
     let evidence = evidence(&events, history_complete);
     let coverage = coverage::check(&manifest.schedule, &events, faults);
     let names = node_names(&manifest);
     let mut sums = tally.sums(&names);
-    if evidence.data.history_complete && evidence.data.drain_complete {
+    let is_complete = evidence.data.history_complete && evidence.data.drain_complete;
+    if is_complete {
         find_losses(&history, &manifest, &tally, &coverage.data, &mut sums)?;
     }
+    let findings = checks.findings(&Seen {
+        scenario: &manifest.scenario,
+        nodes: &names,
+        coverage: &coverage.data,
+        events: &events,
+        is_complete,
+    });
+    let reported = manifest.scenario.checks.iter();
+    let reported = reported.filter(|(_, weight)| **weight == Weight::Reported);
+    let reported = reported.map(|(checker, _)| *checker).collect();
     let logs = logs::collect(directory, &manifest, &coverage.data);
     let mut results = Results {
         format_version: FORMAT_VERSION,
         verdict: Verdict::Valid,
         reasons: Vec::new(),
+        reported,
         scenario: manifest.scenario.name,
         run_id: manifest.run_id,
         seed: manifest.seed,
         started: manifest.started,
         total_queue: total_queue::finding(sums),
-        lock: locks.map(|locks| locks.finding(&names)),
-        fifo: order.map(Order::finding),
+        findings,
         coverage,
         evidence,
         logs,
     };
-    let parts = results.parts();
+    let mut parts = results.parts();
+    parts.retain(|part| part.decides);
     let verdict = parts
         .iter()
         .fold(Verdict::Valid, |verdict, part| verdict.and(part.verdict));

@@ -2,11 +2,56 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::Verdict;
 use super::linear::mutex::{Hold, overlaps};
-use super::results::{Finding, HoldTimes, LISTED_MAX, Lock, Overlap};
+use super::results::{Finding, LISTED_MAX};
+use super::table::{Check, Seen};
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
 use crate::inventory::NodeName;
+use crate::scenario::Scenario;
+
+/// Who held the lock.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// Acquires that were begun.
+    pub tried: u64,
+    /// Those that got the lock.
+    pub acquired: u64,
+    /// Those that found it taken.
+    pub refused: u64,
+    /// Those of which nobody knows.
+    pub unknown: u64,
+    /// How often a holder lost the lock with its connection.
+    pub lost_with_connection: u64,
+    /// How often it was acquired while another client held it for certain.
+    pub overlaps: u64,
+    /// The first of them, at most [`LISTED_MAX`].
+    pub overlapping: Vec<Overlap>,
+}
+
+/// Two clients that held the lock at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// The one that had it.
+    pub held: HoldTimes,
+    /// The one that got it as well.
+    pub also: HoldTimes,
+}
+
+/// For how long a client held the lock for certain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldTimes {
+    /// The client's connection.
+    pub process: u32,
+    /// The node it was connected to.
+    pub node: Option<NodeName>,
+    /// When it was told that it has it.
+    pub from_ns: Nanos,
+    /// When it began to give it back, or learned that its connection was lost.
+    pub until_ns: Option<Nanos>,
+}
 
 /// What was read of the history so far.
 #[derive(Default)]
@@ -18,9 +63,14 @@ pub struct Locks {
     counts: Lock,
 }
 
-impl Locks {
-    /// Takes the next entry.
-    pub fn add(&mut self, entry: &Entry) {
+impl Check for Locks {
+    type Data = Lock;
+
+    fn begin(_scenario: &Scenario) -> Self {
+        Self::default()
+    }
+
+    fn add(&mut self, entry: &Entry) {
         match (entry.action, entry.phase) {
             (Action::Acquire, Phase::Invoke) => self.counts.tried += 1,
             (Action::Acquire, Phase::Ok) => {
@@ -38,18 +88,7 @@ impl Locks {
         }
     }
 
-    fn release(&mut self, process: u32, until: Nanos) {
-        if let Some(from) = self.held.remove(&process) {
-            self.holds.push(Hold {
-                process,
-                from,
-                until,
-            });
-        }
-    }
-
-    /// What follows from all entries.
-    pub fn finding(mut self, nodes: &[NodeName]) -> Finding<Lock> {
+    fn finding(mut self, seen: &Seen<'_>) -> Finding<Lock> {
         let open: Vec<u32> = self.held.keys().copied().collect();
         for process in open {
             self.release(process, Nanos::MAX);
@@ -62,7 +101,7 @@ impl Locks {
             node: self
                 .nodes
                 .get(&hold.process)
-                .and_then(|node| nodes.get(usize::from(*node)))
+                .and_then(|node| seen.nodes.get(usize::from(*node)))
                 .cloned(),
             from_ns: hold.from,
             until_ns: (hold.until != Nanos::MAX).then_some(hold.until),
@@ -101,6 +140,18 @@ impl Locks {
     }
 }
 
+impl Locks {
+    fn release(&mut self, process: u32, until: Nanos) {
+        if let Some(from) = self.held.remove(&process) {
+            self.holds.push(Hold {
+                process,
+                from,
+                until,
+            });
+        }
+    }
+}
+
 fn name(hold: &HoldTimes) -> String {
     let node = hold.node.as_ref().map_or("?", |node| node.0.as_str());
     let from = hold.from_ns as f64 / 1e9;
@@ -110,6 +161,7 @@ fn name(hold: &HoldTimes) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::testing;
 
     fn entry(time: Nanos, process: u32, action: Action, phase: Phase) -> Entry {
         Entry {
@@ -126,15 +178,12 @@ mod tests {
             } else {
                 Cause::None
             },
-            intended: None,
-            redelivered: false,
+            ..Entry::default()
         }
     }
 
     fn judged(entries: &[Entry]) -> Finding<Lock> {
-        let mut locks = Locks::default();
-        entries.iter().for_each(|entry| locks.add(entry));
-        locks.finding(&[NodeName("n1".into()), NodeName("n2".into())])
+        testing::judged::<Locks>(entries.iter().copied())
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod lock;
 pub mod logs;
 pub mod losses;
 pub mod results;
+pub mod table;
 #[cfg(test)]
 pub mod testing;
 pub mod total_queue;

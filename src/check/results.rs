@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Verdict;
+use super::table::Findings;
 use crate::history::operation::Nanos;
 use crate::inventory::NodeName;
+use crate::scenario::Checker;
 use crate::schedule::{AwaitId, FaultId};
 
 /// Everything that was found out about a run.
@@ -16,10 +18,12 @@ use crate::schedule::{AwaitId, FaultId};
 pub struct Results {
     /// [`crate::manifest::FORMAT_VERSION`] of the run directory.
     pub format_version: u32,
-    /// The answer: of all findings, the worst.
+    /// The answer: the worst of all findings that decide.
     pub verdict: Verdict,
-    /// One sentence for each finding that is not valid.
+    /// One sentence for each deciding finding that is not valid.
     pub reasons: Vec<String>,
+    /// Checkers whose findings are told and do not decide, as the scenario has it.
+    pub reported: Vec<Checker>,
     /// The scenario's name.
     pub scenario: String,
     /// The run's id.
@@ -30,12 +34,9 @@ pub struct Results {
     pub started: String,
     /// What happened to every message.
     pub total_queue: Finding<TotalQueue>,
-    /// Of a lock: whether two held it at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lock: Option<Finding<Lock>>,
-    /// Of a queue that is read while it is written: whether its order was kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fifo: Option<Finding<Fifo>>,
+    /// What the other checkers of the history say.
+    #[serde(flatten)]
+    pub findings: Findings,
     /// Whether every fault bit.
     pub coverage: Finding<Coverage>,
     /// Whether there is all the evidence that a verdict needs.
@@ -49,27 +50,34 @@ pub struct Results {
 pub struct Part<'a> {
     /// The checker.
     pub name: &'static str,
-    /// Its part of the verdict.
+    /// Its own verdict.
     pub verdict: Verdict,
     /// In one sentence.
     pub summary: &'a str,
+    /// Whether the run's verdict heeds it.
+    pub decides: bool,
 }
 
 impl Results {
     /// What each checker says, in the order in which it is told.
     pub fn parts(&self) -> Vec<Part<'_>> {
-        fn part<'a, T>(name: &'static str, finding: &'a Finding<T>) -> Part<'a> {
-            Part {
-                name,
-                verdict: finding.verdict,
-                summary: &finding.summary,
-            }
-        }
-        let mut parts = vec![part("total-queue", &self.total_queue)];
-        parts.extend(self.lock.as_ref().map(|lock| part("lock", lock)));
-        parts.extend(self.fifo.as_ref().map(|fifo| part("fifo", fifo)));
-        parts.push(part("coverage", &self.coverage));
-        parts.push(part("evidence", &self.evidence));
+        let of_history = |checker: Checker, (verdict, summary)| Part {
+            name: checker.word(),
+            verdict,
+            summary,
+            decides: !self.reported.contains(&checker),
+        };
+        let always = |name, (verdict, summary)| Part {
+            name,
+            verdict,
+            summary,
+            decides: true,
+        };
+        let mut parts = vec![of_history(Checker::TotalQueue, self.total_queue.told())];
+        let told = self.findings.told().into_iter();
+        parts.extend(told.map(|(checker, told)| of_history(checker, told)));
+        parts.push(always("coverage", self.coverage.told()));
+        parts.push(always("evidence", self.evidence.told()));
         parts
     }
 }
@@ -77,12 +85,19 @@ impl Results {
 /// What one checker says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding<T> {
-    /// Its part of the verdict.
+    /// Its own verdict.
     pub verdict: Verdict,
     /// In one sentence.
     pub summary: String,
     /// In full.
     pub data: T,
+}
+
+impl<T> Finding<T> {
+    /// Without its data.
+    pub fn told(&self) -> (Verdict, &str) {
+        (self.verdict, &self.summary)
+    }
 }
 
 /// Counts of attempts.
@@ -221,108 +236,6 @@ pub enum Window {
     During(FaultId),
     /// After this fault was healed and before the next.
     After(FaultId),
-}
-
-/// Who held the lock.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lock {
-    /// Acquires that were begun.
-    pub tried: u64,
-    /// Those that got the lock.
-    pub acquired: u64,
-    /// Those that found it taken.
-    pub refused: u64,
-    /// Those of which nobody knows.
-    pub unknown: u64,
-    /// How often a holder lost the lock with its connection.
-    pub lost_with_connection: u64,
-    /// How often it was acquired while another client held it for certain.
-    pub overlaps: u64,
-    /// The first of them, at most [`LISTED_MAX`].
-    pub overlapping: Vec<Overlap>,
-}
-
-/// Two clients that held the lock at once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Overlap {
-    /// The one that had it.
-    pub held: HoldTimes,
-    /// The one that got it as well.
-    pub also: HoldTimes,
-}
-
-/// For how long a client held the lock for certain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HoldTimes {
-    /// The client's connection.
-    pub process: u32,
-    /// The node it was connected to.
-    pub node: Option<NodeName>,
-    /// When it was told that it has it.
-    pub from_ns: Nanos,
-    /// When it began to give it back, or learned that its connection was lost.
-    pub until_ns: Option<Nanos>,
-}
-
-/// Enqueues and dequeues of one queue.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fifo {
-    /// Enqueues that were confirmed.
-    pub enqueued: u64,
-    /// Dequeues that gave a value.
-    pub dequeued: u64,
-    /// Of them, those marked as redelivered.
-    pub redelivered: u64,
-    /// Dequeues that found the queue empty.
-    pub empty: u64,
-    /// Dequeues of which nobody knows.
-    pub unknown: u64,
-    /// Receipts in the drain.
-    pub drained: u64,
-    /// Values that were dequeued before another that was enqueued before them.
-    pub overtakings: u64,
-    /// The first of them, at most [`LISTED_MAX`], each with one that it overtook.
-    pub overtaken: Vec<Overtaking>,
-    /// Dequeues that found the queue empty while something was in it all the time.
-    pub false_empties: u64,
-    /// The first of them, at most [`LISTED_MAX`].
-    pub falsely_empty: Vec<FalseEmpty>,
-    /// Values that were dequeued before they were enqueued.
-    pub early: u64,
-    /// The first of them, at most [`LISTED_MAX`].
-    pub early_values: Vec<Value>,
-    /// Values that were dequeued more than once and not marked as redelivered; allowed.
-    pub repeated: u64,
-    /// The first of them, at most [`LISTED_MAX`].
-    pub repeated_values: Vec<Value>,
-}
-
-/// A value that was overtaken, and by which.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Overtaking {
-    /// The value that was overtaken.
-    pub value: Value,
-    /// When its enqueue was confirmed.
-    pub enqueued_ns: Nanos,
-    /// The value that overtook it.
-    pub by: Value,
-    /// When its enqueue began.
-    pub by_enqueued_from_ns: Nanos,
-    /// When it was dequeued.
-    pub by_dequeued_ns: Nanos,
-    /// When the dequeue of the overtaken one began, if it ever came.
-    pub dequeued_from_ns: Option<Nanos>,
-}
-
-/// A dequeue that found the queue empty while it was not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FalseEmpty {
-    /// Its beginning.
-    pub from_ns: Nanos,
-    /// Its end.
-    pub until_ns: Nanos,
-    /// A value that was in the queue at its end.
-    pub inside: Value,
 }
 
 /// Whether every fault of the schedule bit, and whether what it waited for came.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::judge::{EVENTS_FILE, HISTORY_FILE};
+use super::results::{Coverage, Finding};
+use super::table::{Check, Seen};
 use crate::event::{DrainProof, Event, Proof, Record, Stage};
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
 use crate::history::recorder::Recorder;
@@ -74,8 +76,7 @@ impl Run<'_> {
                     sequence,
                     attempt: 0,
                     cause: Cause::None,
-                    intended: None,
-                    redelivered: false,
+                    ..Entry::default()
                 };
                 let at = self.load_from_s + sequence;
                 recorder.record(entry(at, Phase::Invoke, Action::Publish));
@@ -142,6 +143,20 @@ impl Run<'_> {
             (21 * SECOND, ended(Stage::Drain)),
         ]
     }
+}
+
+/// What a checker finds in these entries of three nodes, had the run no fault and a complete end.
+pub fn judged<C: Check>(entries: impl IntoIterator<Item = Entry>) -> Finding<C::Data> {
+    let scenario = scenario();
+    let mut check = C::begin(&scenario);
+    entries.into_iter().for_each(|entry| check.add(&entry));
+    check.finding(&Seen {
+        scenario: &scenario,
+        nodes: &names(),
+        coverage: &Coverage::default(),
+        events: &[],
+        is_complete: true,
+    })
 }
 
 fn names() -> Vec<NodeName> {

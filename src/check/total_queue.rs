@@ -81,7 +81,7 @@ impl Tally {
                 self.foreign += u64::from(entry.cause == Cause::Foreign);
                 Ok(())
             }
-            Action::Get | Action::Deliver | Action::Drain | Action::Release => Ok(()),
+            _ => Ok(()),
         }
     }
 

@@ -45,8 +45,7 @@ fn history(text: &str) -> Vec<Entry> {
                 sequence: sequence.parse().unwrap(),
                 attempt: 0,
                 cause,
-                intended: None,
-                redelivered: false,
+                ..Entry::default()
             }
         })
         .collect()

@@ -79,6 +79,8 @@ struct Row<'a> {
     cause: Cause,
     intended_ns: Option<Nanos>,
     redelivered: bool,
+    queue: u16,
+    tag: Option<u64>,
 }
 
 fn row<'a>(nodes: &'a [NodeName], entry: &Entry) -> Row<'a> {
@@ -94,6 +96,8 @@ fn row<'a>(nodes: &'a [NodeName], entry: &Entry) -> Row<'a> {
         cause: entry.cause,
         intended_ns: entry.intended,
         redelivered: entry.redelivered,
+        queue: entry.queue,
+        tag: entry.tag,
     }
 }
 
@@ -182,10 +186,18 @@ impl Edn {
             Action::Deliver | Action::Drain | Action::Get => "dequeue",
             Action::Acquire => "acquire",
             Action::Release => "release",
+            Action::Ack => "ack",
+            Action::Subscribe => "subscribe",
+            Action::Cancel => "cancel",
+            Action::Create => "create",
+            Action::Delete => "delete",
+            Action::Observe => "read",
         };
         let has_value = match entry.action {
-            Action::Publish => true,
-            Action::Acquire | Action::Release => false,
+            Action::Publish | Action::Ack | Action::Create | Action::Delete | Action::Observe => {
+                true
+            }
+            Action::Acquire | Action::Release | Action::Subscribe | Action::Cancel => false,
             Action::Deliver | Action::Drain | Action::Get => phase == Phase::Ok,
         };
         let value = match entry.cause {
@@ -227,6 +239,7 @@ mod tests {
             },
             intended: (action == Action::Publish && phase == Phase::Invoke).then_some(time - 1),
             redelivered: action == Action::Drain,
+            ..Entry::default()
         }
     }
 
@@ -269,10 +282,10 @@ mod tests {
     #[test]
     fn columns_are_those_of_the_file() {
         insta::assert_snapshot!(written(Format::Csv).lines().take(3).collect::<Vec<_>>().join("\n"), @r"
-        time_ns,process,node,phase,action,producer,sequence,attempt,cause,intended_ns,redelivered
-        1,1,n1,invoke,publish,1,0,0,none,0,false
-        2,1,n1,invoke,publish,1,1,0,none,1,false
+        time_ns,process,node,phase,action,producer,sequence,attempt,cause,intended_ns,redelivered,queue,tag
+        1,1,n1,invoke,publish,1,0,0,none,0,false,0,
+        2,1,n1,invoke,publish,1,1,0,none,1,false,0,
         ");
-        insta::assert_snapshot!(written(Format::Jsonl).lines().nth(3).unwrap(), @r#"{"time_ns":4,"process":1,"node":"n1","phase":"info","action":"publish","producer":1,"sequence":1,"attempt":0,"cause":"confirm-timeout","intended_ns":null,"redelivered":false}"#);
+        insta::assert_snapshot!(written(Format::Jsonl).lines().nth(3).unwrap(), @r#"{"time_ns":4,"process":1,"node":"n1","phase":"info","action":"publish","producer":1,"sequence":1,"attempt":0,"cause":"confirm-timeout","intended_ns":null,"redelivered":false,"queue":0,"tag":null}"#);
     }
 }

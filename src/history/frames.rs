@@ -164,8 +164,7 @@ mod tests {
                 sequence: 0,
                 attempt: 0,
                 cause: Cause::None,
-                intended: None,
-                redelivered: false,
+                ..Entry::default()
             });
         }
         let options = IpcWriteOptions::default()

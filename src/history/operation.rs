@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 pub type Nanos = i64;
 
 /// What an entry says of its operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Phase {
     /// It begins.
+    #[default]
     Invoke,
     /// It happened.
     Ok,
@@ -24,11 +25,12 @@ pub enum Phase {
 }
 
 /// What the client did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Action {
     /// Published one attempt at a value.
+    #[default]
     Publish,
     /// Received a message while the load was on.
     Deliver,
@@ -40,14 +42,27 @@ pub enum Action {
     Acquire,
     /// Gave it back, or lost it with the connection.
     Release,
+    /// Acknowledged a message that it had received.
+    Ack,
+    /// Began to consume.
+    Subscribe,
+    /// Stopped consuming, or lost that with the connection.
+    Cancel,
+    /// Made something that a broker keeps besides messages.
+    Create,
+    /// Removed it.
+    Delete,
+    /// Looked whether a node has it.
+    Observe,
 }
 
 /// Why an operation did not end `Ok`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum Cause {
     /// Nothing to explain.
+    #[default]
     None,
     /// `basic.nack`.
     Nacked,
@@ -66,7 +81,7 @@ pub enum Cause {
 }
 
 /// One entry of the history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Entry {
     /// When it was recorded.
     pub time: Nanos,
@@ -90,4 +105,8 @@ pub struct Entry {
     pub intended: Option<Nanos>,
     /// For a delivery: whether the broker marked it redelivered.
     pub redelivered: bool,
+    /// The place of the queue in the scenario's list of queues.
+    pub queue: u16,
+    /// For a delivery and its ack: the delivery tag; from a stream: the offset.
+    pub tag: Option<u64>,
 }

@@ -14,7 +14,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowDictionaryKeyType, Int8Type, Int16Type, Int64Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, BooleanArray, Int64Array, PrimitiveArray, RecordBatch};
+use arrow_array::{Array, BooleanArray, Int64Array, PrimitiveArray, RecordBatch, UInt64Array};
 use arrow_ipc::reader::StreamReader;
 use arrow_schema::ArrowError;
 
@@ -251,13 +251,26 @@ impl Batch {
         self.batch.column(column::REDELIVERED).as_boolean()
     }
 
+    /// See [`Entry::queue`].
+    pub fn queues(&self) -> &[u16] {
+        self.batch
+            .column(column::QUEUE)
+            .as_primitive::<UInt16Type>()
+            .values()
+    }
+
+    /// See [`Entry::tag`].
+    pub fn tags(&self) -> &UInt64Array {
+        self.batch.column(column::TAG).as_primitive::<UInt64Type>()
+    }
+
     /// The entries one by one.
     pub fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
         (0..self.len()).map(|row| self.entry(row))
     }
 
     fn entry(&self, row: usize) -> Entry {
-        let intended = self.intended();
+        let (intended, tags) = (self.intended(), self.tags());
         Entry {
             time: self.times()[row],
             process: self.processes()[row],
@@ -270,6 +283,8 @@ impl Batch {
             cause: by_code(&CAUSES, self.causes()[row], Cause::None),
             intended: intended.is_valid(row).then(|| intended.value(row)),
             redelivered: self.redelivered().value(row),
+            queue: self.queues()[row],
+            tag: tags.is_valid(row).then(|| tags.value(row)),
         }
     }
 
@@ -331,6 +346,8 @@ mod tests {
             cause: CAUSES[number as usize % CAUSES.len()].0,
             intended: number.is_multiple_of(2).then_some(number as i64 * 999),
             redelivered: number % 4 == 1,
+            queue: (number % 2) as u16,
+            tag: (number % 3 == 1).then_some(number),
         }
     }
 

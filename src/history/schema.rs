@@ -17,7 +17,7 @@ use super::operation::{Action, Cause, Entry, Phase};
 use crate::inventory::NodeName;
 
 /// The version of the columns and their meaning.
-pub const HISTORY_VERSION: &str = "3";
+pub const HISTORY_VERSION: &str = "4";
 
 /// Metadata key of [`HISTORY_VERSION`].
 pub const VERSION_KEY: &str = "jtest.history.version";
@@ -35,13 +35,19 @@ pub const PHASES: [(Phase, &str); 4] = [
 ];
 
 /// Every action, in the order of its code.
-pub const ACTIONS: [(Action, &str); 6] = [
+pub const ACTIONS: [(Action, &str); 12] = [
     (Action::Publish, "publish"),
     (Action::Deliver, "deliver"),
     (Action::Drain, "drain"),
     (Action::Get, "get"),
     (Action::Acquire, "acquire"),
     (Action::Release, "release"),
+    (Action::Ack, "ack"),
+    (Action::Subscribe, "subscribe"),
+    (Action::Cancel, "cancel"),
+    (Action::Create, "create"),
+    (Action::Delete, "delete"),
+    (Action::Observe, "observe"),
 ];
 
 /// Every cause, in the order of its code.
@@ -70,6 +76,8 @@ pub mod column {
     pub const CAUSE: usize = 8;
     pub const INTENDED_NS: usize = 9;
     pub const REDELIVERED: usize = 10;
+    pub const QUEUE: usize = 11;
+    pub const TAG: usize = 12;
 }
 
 fn words(key: DataType) -> DataType {
@@ -92,6 +100,8 @@ pub fn schema(run_id: &str, nodes: &[NodeName]) -> Schema {
             Field::new("cause", words(DataType::Int8), false),
             Field::new("intended_ns", DataType::Int64, true),
             Field::new("redelivered", DataType::Boolean, false),
+            Field::new("queue", DataType::UInt16, false),
+            Field::new("tag", DataType::UInt64, true),
         ],
         HashMap::from([
             (VERSION_KEY.to_owned(), HISTORY_VERSION.to_owned()),
@@ -119,6 +129,8 @@ pub struct BatchBuilder {
     cause: Vec<i8>,
     intended: Int64Builder,
     redelivered: BooleanBuilder,
+    queue: UInt16Builder,
+    tag: UInt64Builder,
 }
 
 impl BatchBuilder {
@@ -142,6 +154,8 @@ impl BatchBuilder {
             cause: Vec::new(),
             intended: Int64Builder::new(),
             redelivered: BooleanBuilder::new(),
+            queue: UInt16Builder::new(),
+            tag: UInt64Builder::new(),
         }
     }
 
@@ -158,6 +172,8 @@ impl BatchBuilder {
         self.cause.push((entry.cause as u8).cast_signed());
         self.intended.append_option(entry.intended);
         self.redelivered.append_value(entry.redelivered);
+        self.queue.append_value(entry.queue);
+        self.tag.append_option(entry.tag);
     }
 
     /// How many entries are collected.
@@ -185,6 +201,8 @@ impl BatchBuilder {
             encoded(std::mem::take(&mut self.cause), &self.cause_names)?,
             Arc::new(self.intended.finish()),
             Arc::new(self.redelivered.finish()),
+            Arc::new(self.queue.finish()),
+            Arc::new(self.tag.finish()),
         ];
         RecordBatch::try_new(self.schema.clone(), columns)
     }

@@ -3,9 +3,11 @@
 use std::fmt::{self, Write};
 
 use crate::check::Verdict;
+use crate::check::fifo::Fifo;
+use crate::check::lock::{HoldTimes, Lock};
 use crate::check::results::{
-    AwaitCoverage, FaultCoverage, Fifo, HoldTimes, Lock, LogLine, LogPattern, LossGroup, LostValue,
-    Results, TotalQueue, Value, Window,
+    AwaitCoverage, FaultCoverage, LogLine, LogPattern, LossGroup, LostValue, Results, TotalQueue,
+    Value, Window,
 };
 use crate::diagnostic::visible;
 use crate::history::operation::Nanos;
@@ -40,10 +42,10 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     faults(out, &results.coverage.data.faults)?;
     awaits(out, &results.coverage.data.awaits)?;
     losses(out, queue)?;
-    if let Some(lock) = &results.lock {
+    if let Some(lock) = &results.findings.lock {
         overlaps(out, &lock.data)?;
     }
-    if let Some(fifo) = &results.fifo {
+    if let Some(fifo) = &results.findings.fifo {
         disorder(out, &fifo.data)?;
     }
     if queue.lost.is_some_and(|lost| lost > 0) {
@@ -86,8 +88,9 @@ pub fn verdict_text(results: &Results) -> String {
         // That the evidence is complete goes without saying.
         Verdict::Valid => {
             let parts = results.parts();
-            let told: Vec<_> = parts.iter().map(|part| part.summary).collect();
-            told[..told.len().saturating_sub(1)].join("; ")
+            let told = parts.iter().filter(|part| part.name != "evidence");
+            let told: Vec<_> = told.map(|part| part.summary).collect();
+            told.join("; ")
         }
         Verdict::Invalid | Verdict::Unknown => results.reasons.join("; "),
     }

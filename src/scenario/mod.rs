@@ -5,6 +5,7 @@
 
 mod broker;
 mod builtin;
+mod checking;
 mod checks;
 mod conditions;
 mod faults;
@@ -25,6 +26,7 @@ use crate::duration::duration_ms;
 
 pub use self::broker::{BrokerVersion, Refusal, refusals, without_effect};
 pub use self::builtin::{BUILTINS, Builtin, DEFAULT, builtin, is_path};
+pub use self::checking::{Checker, Checks, Weight};
 pub use self::parse::{Parsed, parse};
 pub use self::step::{Condition, FaultStep, Span, Step};
 
@@ -43,6 +45,8 @@ pub struct Scenario {
     pub workload: Workload,
     /// Which faults are injected and healed when: steps, one after another.
     pub schedule: Vec<Step>,
+    /// Which checkers look at it, and what their findings are for.
+    pub checks: Checks,
     /// How long the cluster may take to become whole after the last heal.
     #[serde(with = "duration_ms")]
     pub recovery_timeout: Duration,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{
     Amount, Cluster, PartitionHandling, Queue, QueueType, Scenario, Source, Workload, WorkloadKind,
-    checks, overrides, steps,
+    checking, checks, overrides, steps,
 };
 use crate::diagnostic::{Collector, Diagnostics, quoted};
 use crate::duration;
@@ -52,13 +52,15 @@ pub fn parse(
 
 fn scenario(tree: &Value, to: &mut Collector<'_>) -> Option<Scenario> {
     let mut fields = tree.fields("the scenario", to)?;
+    let workload = workload(fields.mapping("workload", to), to);
     let scenario = Scenario {
         name: name(&mut fields, to),
         description: text(&mut fields, "description", "", 0..=200, to),
         cluster: cluster(fields.mapping("cluster", to), to),
         queue: queue(fields.mapping("queue", to), to),
-        workload: workload(fields.mapping("workload", to), to),
         schedule: steps::schedule(fields.sequence("schedule", to), to),
+        checks: checking::parse(fields.mapping("checks", to), workload.kind, to),
+        workload,
         recovery_timeout: length(
             &mut fields,
             "recovery_timeout",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Amount, Cluster, PartitionHandling, Queue, QueueType, Scenario, Source, Workload, WorkloadKind,
+    checking,
 };
 
 /// A quorum queue on every node, a short load, no fault.
@@ -37,6 +38,7 @@ pub fn scenario() -> Scenario {
             hold: Duration::ZERO,
         },
         schedule: Vec::new(),
+        checks: checking::defaults(WorkloadKind::Queue),
         recovery_timeout: Duration::from_secs(180),
         drain_timeout: Duration::from_secs(180),
     }

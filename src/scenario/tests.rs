@@ -140,6 +140,9 @@ fn simonovic_is_as_he_published_it() {
           }
         }
       ],
+      "checks": {
+        "total-queue": "decides"
+      },
       "recovery_timeout": 180000,
       "drain_timeout": 300000
     }

@@ -296,8 +296,8 @@ impl Client {
             sequence: id.sequence,
             attempt: id.attempt,
             cause,
-            intended: None,
             redelivered,
+            ..Entry::default()
         });
     }
 

@@ -190,8 +190,9 @@ impl Drainer {
             sequence: id.sequence,
             attempt: id.attempt,
             cause,
-            intended: None,
             redelivered: delivery.redelivered,
+            tag: Some(delivery.delivery_tag),
+            ..Entry::default()
         });
         self.context.tally.received();
         let mut state = self.state.lock();

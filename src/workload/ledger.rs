@@ -126,7 +126,7 @@ impl Ledger {
             attempt: id.attempt,
             cause,
             intended,
-            redelivered: false,
+            ..Entry::default()
         });
     }
 

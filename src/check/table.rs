@@ -1,0 +1,101 @@
+//! The checkers that read the history in one pass, beside each other: a line each in the table at the end.
+
+use serde::{Deserialize, Serialize};
+
+use super::Verdict;
+use super::results::{Coverage, Finding};
+use super::{fifo, lock};
+use crate::event::Record;
+use crate::history::operation::Entry;
+use crate::inventory::NodeName;
+use crate::scenario::{Checker, Scenario};
+
+/// A checker of the history.
+pub trait Check: Sized {
+    /// What it finds.
+    type Data;
+
+    /// Nothing read yet.
+    fn begin(scenario: &Scenario) -> Self;
+
+    /// Takes the next entry.
+    fn add(&mut self, entry: &Entry);
+
+    /// What follows from all entries.
+    fn finding(self, seen: &Seen<'_>) -> Finding<Self::Data>;
+}
+
+/// What is known of a run besides its history.
+pub struct Seen<'a> {
+    /// What was to be done.
+    pub scenario: &'a Scenario,
+    /// The nodes that entries point to by index.
+    pub nodes: &'a [NodeName],
+    /// The faults, with their times.
+    pub coverage: &'a Coverage,
+    /// Everything that happened besides operations.
+    pub events: &'a [Record],
+    /// Whether history and drain are complete, so that what was not received is not there.
+    pub is_complete: bool,
+}
+
+macro_rules! checkers {
+    ($($(#[$doc:meta])+ $field:ident: $check:ty => $checker:ident,)+) => {
+        /// Those that look at a run of one scenario.
+        pub struct Checks {
+            $($field: Option<$check>,)+
+        }
+
+        impl Checks {
+            /// Nothing read yet.
+            pub fn begin(scenario: &Scenario) -> Self {
+                let kind = scenario.workload.kind;
+                Self {
+                    $($field: Checker::$checker.applies(kind).then(|| <$check>::begin(scenario)),)+
+                }
+            }
+
+            /// Takes the next entry.
+            pub fn add(&mut self, entry: &Entry) {
+                $(if let Some(check) = &mut self.$field {
+                    check.add(entry);
+                })+
+            }
+
+            /// What follows from all entries.
+            pub fn findings(self, seen: &Seen<'_>) -> Findings {
+                Findings {
+                    $($field: self.$field.map(|check| check.finding(seen)),)+
+                }
+            }
+        }
+
+        /// What they say.
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        pub struct Findings {
+            $(
+                $(#[$doc])+
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub $field: Option<Finding<<$check as Check>::Data>>,
+            )+
+        }
+
+        impl Findings {
+            /// Each without its data, in the order of the table.
+            pub fn told(&self) -> Vec<(Checker, (Verdict, &str))> {
+                let mut told = Vec::new();
+                $(if let Some(finding) = &self.$field {
+                    told.push((Checker::$checker, finding.told()));
+                })+
+                told
+            }
+        }
+    };
+}
+
+checkers! {
+    /// Of a lock: whether two held it at once.
+    lock: lock::Locks => Lock,
+    /// Of a queue that is read while it is written: whether its order was kept.
+    fifo: fifo::Order => Fifo,
+}

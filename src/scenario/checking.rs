@@ -1,0 +1,111 @@
+//! Which checkers look at a run, and which of them make its verdict.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::WorkloadKind;
+use crate::diagnostic::Collector;
+use crate::yaml::Fields;
+
+/// A checker of the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Checker {
+    /// What happened to every message.
+    TotalQueue,
+    /// Whether two held the lock at once.
+    Lock,
+    /// Whether the queue was first in, first out.
+    Fifo,
+}
+
+/// What a finding is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weight {
+    /// The run's verdict heeds it.
+    Decides,
+    /// It is told and changes no verdict.
+    Reported,
+}
+
+/// Every checker that looks at a run, with what its finding is for.
+pub type Checks = BTreeMap<Checker, Weight>;
+
+impl Checker {
+    /// All, by their words.
+    pub const WORDS: [(&str, Self); 3] = [
+        ("total-queue", Self::TotalQueue),
+        ("lock", Self::Lock),
+        ("fifo", Self::Fifo),
+    ];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        let found = Self::WORDS.iter().find(|(_, checker)| *checker == self);
+        found.map_or("", |(word, _)| word)
+    }
+
+    /// Whether it looks at runs of such a workload.
+    pub fn applies(self, kind: WorkloadKind) -> bool {
+        match self {
+            Self::TotalQueue => true,
+            Self::Lock => kind == WorkloadKind::Lock,
+            Self::Fifo => kind == WorkloadKind::Fifo,
+        }
+    }
+
+    /// What its finding is for where the scenario does not say.
+    fn weight(self) -> Weight {
+        match self {
+            Self::TotalQueue | Self::Lock | Self::Fifo => Weight::Decides,
+        }
+    }
+}
+
+/// What the checkers' findings are for where nothing is said.
+pub(super) fn defaults(kind: WorkloadKind) -> Checks {
+    let checkers = Checker::WORDS.iter().map(|(_, checker)| *checker);
+    let looking = checkers.filter(|checker| checker.applies(kind));
+    looking.map(|checker| (checker, checker.weight())).collect()
+}
+
+/// The scenario's `checks`.
+pub(super) fn parse(
+    fields: Option<Fields<'_>>,
+    kind: WorkloadKind,
+    to: &mut Collector<'_>,
+) -> Checks {
+    let mut checks = defaults(kind);
+    let Some(mut fields) = fields else {
+        return checks;
+    };
+    for (word, checker) in Checker::WORDS {
+        let Some(value) = fields.take(word) else {
+            continue;
+        };
+        if !checker.applies(kind) {
+            to.error(
+                value.place,
+                format!("`{word}` does not look at runs of this workload"),
+                "remove it",
+            );
+            continue;
+        }
+        let words = [("decides", Weight::Decides), ("reported", Weight::Reported)];
+        let Some(weight) = value.choice(&format!("`{word}`"), &words, to) else {
+            continue;
+        };
+        if weight == Weight::Reported && checker.weight() == Weight::Decides {
+            to.warning(
+                value.place,
+                format!("a run can be `valid` whatever `{word}` finds"),
+                format!("write `{word}: decides`, unless that is meant"),
+            );
+        }
+        checks.insert(checker, weight);
+    }
+    fields.finish(to);
+    checks
+}
