@@ -75,6 +75,15 @@
         hovertemplate: "leader: %{text}<extra></extra>",
       });
     }
+    if (data.marks.length > 0) {
+      traces.push({
+        type: "scatter", mode: "markers", name: "decisions", yaxis: "y3",
+        x: data.marks.map(([at]) => at), y: data.marks.map(([, node]) => node),
+        marker: { symbol: "diamond", size: 8, color: colour("mark"), line: { color: colour("page"), width: 1 } },
+        text: data.marks.map(([at, node, text]) => plain(seconds(at) + " " + data.nodes[node] + ": " + text)),
+        hovertemplate: "%{text}<extra></extra>",
+      });
+    }
     return traces;
   }
 
@@ -138,6 +147,7 @@
       font: { color: colour("text"), family: "system-ui, sans-serif", size: 12 },
       margin: { l: isNarrow ? 44 : 60, r: isNarrow ? 8 : 16, t: isNarrow ? 90 : 56, b: 44 },
       legend: { orientation: "h", x: 0, y: 1.03, yanchor: "bottom" },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("quiet"), activecolor: colour("text") },
       hovermode: "x", hoverdistance: 30,
       // A finger scrolls the page; the mode bar lets it zoom.
       dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
@@ -146,7 +156,7 @@
         showspikes: true, spikemode: "across", spikethickness: 1, spikecolor: colour("quiet"),
       },
       yaxis: axis("operations a second", [0.65, 1], { rangemode: "tozero" }),
-      yaxis2: axis("latency of ok (ms)", [0.29, 0.6], { type: "log", dtick: 1 }),
+      yaxis2: axis("latency of ok (ms)", [0.29, 0.6], { type: "log" }),
       yaxis3: axis("", [0, 0.23], {
         autorange: "reversed", showgrid: false, fixedrange: true,
         tickvals: data.nodes.map((_, node) => node),

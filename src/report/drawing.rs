@@ -3,9 +3,9 @@
 use super::cluster::FaultTimes;
 use super::pass::{Operation, Pass};
 use super::terminal::seconds;
-use crate::check::results::{
-    FalseEmpty, Fifo, HoldTimes, Lock, LostValue, Overtaking, Results, Value,
-};
+use crate::check::fifo::{FalseEmpty, Fifo, Overtaking};
+use crate::check::lock::{HoldTimes, Lock};
+use crate::check::results::{LostValue, Results, Value};
 use crate::history::operation::{Action, Nanos, Phase};
 use crate::inventory::NodeName;
 
@@ -106,7 +106,7 @@ pub fn wanted(results: &Results) -> Vec<Value> {
     let lost = queue.lost_values.iter().take(1).chain(&queue.last_lost);
     let mut wanted: Vec<Value> = lost.map(|lost| lost.value).collect();
     wanted.extend(queue.unexpected_values.iter().take(DRAWN_MAX));
-    if let Some(fifo) = &results.fifo {
+    if let Some(fifo) = &results.findings.fifo {
         let overtaken = fifo.data.overtaken.iter().take(DRAWN_MAX);
         wanted.extend(overtaken.flat_map(|pair| [pair.value, pair.by]));
         let empties = fifo.data.falsely_empty.iter().take(DRAWN_MAX);
@@ -273,6 +273,12 @@ impl Draw<'_> {
             Action::Get => format!("got from {node}"),
             Action::Acquire => format!("acquired at {node}"),
             Action::Release => format!("released at {node}"),
+            Action::Ack => format!("acknowledged to {node}"),
+            Action::Subscribe => format!("subscribed at {node}"),
+            Action::Cancel => format!("cancelled at {node}"),
+            Action::Create => format!("created at {node}"),
+            Action::Delete => format!("deleted at {node}"),
+            Action::Observe => format!("looked for at {node}"),
         };
         let mark = if operation.redelivered {
             ", redelivered"

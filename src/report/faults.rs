@@ -179,7 +179,7 @@ fn cost(node: &NodeName, gaps: &Gaps, from: Nanos, until: Nanos) -> Cost {
     let back = match (until, gaps.back(until)) {
         (Nanos::MAX, _) => "it was not undone".to_owned(),
         (_, Back::AtOnce) => format!("at once (under {short} s)"),
-        (_, Back::After(after)) => format!("after {}", seconds(after)),
+        (_, Back::After(after)) => format!("after {:.2} s", after as f64 / 1e9),
         (_, Back::Never) => "not before the load ended".to_owned(),
     };
     Cost {

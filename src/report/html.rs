@@ -21,7 +21,7 @@ use super::series::Columns;
 use super::terminal::{await_line, seconds, verdict_text, word};
 use super::{escape, script};
 use crate::check::judge::{EVENTS_FILE, read_events};
-use crate::check::results::{LostValue, Part, Results};
+use crate::check::results::{LogPattern, LostValue, Part, Results};
 use crate::event::{Event, Record};
 use crate::inventory::NodeName;
 use crate::manifest::Manifest;
@@ -32,6 +32,8 @@ const TEXT_MAX: usize = 2000;
 const PLAN_MAX: usize = 60_000;
 /// Rows of a table.
 const ROWS_MAX: usize = 200;
+/// Decisions of brokers that are drawn.
+const MARKS_MAX: usize = 400;
 /// Lost messages told one by one.
 const LOST_MAX: usize = 500;
 
@@ -80,8 +82,13 @@ struct Data<'a> {
     columns: Columns,
     #[serde(flatten)]
     timeline: &'a Timeline,
+    marks: Vec<Mark>,
     logs: Logs,
 }
+
+/// Something that a broker decided: when, the position of its node, and its words.
+#[derive(Serialize)]
+struct Mark(f64, usize, String);
 
 /// The page.
 pub fn text(directory: &Path, manifest: &Manifest, results: &Results) -> anyhow::Result<String> {
@@ -117,6 +124,7 @@ pub fn text(directory: &Path, manifest: &Manifest, results: &Results) -> anyhow:
         nodes: nodes.iter().map(|node| cut(&node.0, 80)).collect(),
         columns: pass.series.columns(),
         timeline: &timeline,
+        marks: marks(results, &nodes),
         logs,
     };
     let plotly = script::plotly();
@@ -154,9 +162,33 @@ pub fn text(directory: &Path, manifest: &Manifest, results: &Results) -> anyhow:
     page.render().context("fill the template")
 }
 
+/// What the brokers decided, by their logs.
+fn marks(results: &Results, nodes: &[NodeName]) -> Vec<Mark> {
+    let decided = results.logs.lines.iter().filter(|line| match line.pattern {
+        LogPattern::AutohealDecision
+        | LogPattern::Promotion
+        | LogPattern::Pause
+        | LogPattern::PartialPartition
+        | LogPattern::Election => true,
+        LogPattern::Autoheal
+        | LogPattern::Mirror
+        | LogPattern::Partition
+        | LogPattern::NodeDown
+        | LogPattern::NodeUp
+        | LogPattern::Stop
+        | LogPattern::Crash => false,
+    });
+    let marks = decided.filter_map(|line| {
+        let node = nodes.iter().position(|node| *node == line.node)?;
+        let at = (line.time_ns as f64 / 1e6).round() / 1e3;
+        Some(Mark(at, node, cut(&line.text, 160)))
+    });
+    marks.take(MARKS_MAX).collect()
+}
+
 fn drawings(draw: &Draw<'_>, results: &Results) -> Vec<(&'static str, Vec<Drawing>)> {
-    let lock = results.lock.as_ref();
-    let fifo = results.fifo.as_ref();
+    let lock = results.findings.lock.as_ref();
+    let fifo = results.findings.fifo.as_ref();
     let mut drawings = vec![
         ("Lost messages", draw.lost(results)),
         (

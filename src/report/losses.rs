@@ -117,7 +117,8 @@ fn story(fate: &Fate, groups: Vec<LossGroup>, results: &Results, events: &[Recor
         seconds(first),
         seconds(last)
     );
-    if let Some(circumstance) = circumstance(fate, &groups, healed, last) {
+    let is_all = nodes.iter().copied().eq(&fate.side);
+    if let Some(circumstance) = circumstance(fate, is_all, &groups, healed, last) {
         headline += &format!(", {circumstance}");
     }
     let done = deeds(&lines);
@@ -144,6 +145,7 @@ fn story(fate: &Fate, groups: Vec<LossGroup>, results: &Results, events: &[Recor
 /// In which trouble the confirming nodes were.
 fn circumstance(
     fate: &Fate,
+    is_all: bool,
     groups: &[LossGroup],
     healed: Option<Nanos>,
     last: Nanos,
@@ -156,7 +158,7 @@ fn circumstance(
     let mut text = match (is_during, fate.side.is_empty()) {
         (true, false) => format!(
             "while {} cut off from {} (fault {number})",
-            was(&fate.side),
+            was(&fate.side, is_all),
             and(&fate.others)
         ),
         (true, true) => format!("while fault {number} was in force"),
@@ -168,9 +170,13 @@ fn circumstance(
     Some(text)
 }
 
-fn was(nodes: &[NodeName]) -> String {
-    let verb = if nodes.len() == 1 { "was" } else { "were" };
-    format!("{} {verb}", and(nodes))
+fn was(nodes: &[NodeName], is_all: bool) -> String {
+    match (nodes.len(), is_all) {
+        (1, true) => "it was".to_owned(),
+        (1, false) => format!("{} was", and(nodes)),
+        (_, true) => "they were".to_owned(),
+        (_, false) => format!("{} were", and(nodes)),
+    }
 }
 
 /// What the brokers did that takes messages away, the most decisive first.

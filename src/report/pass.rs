@@ -92,13 +92,24 @@ impl Pass {
 
     fn add(&mut self, entry: &Entry) {
         let node = usize::from(entry.node);
-        match (entry.action, entry.phase) {
-            (Action::Deliver | Action::Drain, _) => {
+        match entry.action {
+            Action::Deliver | Action::Drain => {
                 self.series.add(entry.time, node, Counted::Received);
                 self.keep(entry, entry.time);
             }
-            (_, Phase::Invoke) => self.begin(entry, node),
-            (_, Phase::Ok | Phase::Fail | Phase::Info) => self.complete(entry, node),
+            // Nobody waits for these.
+            Action::Ack | Action::Subscribe | Action::Cancel | Action::Release => {
+                self.load_ends = self.load_ends.max(entry.time);
+            }
+            Action::Publish
+            | Action::Get
+            | Action::Acquire
+            | Action::Create
+            | Action::Delete
+            | Action::Observe => match entry.phase {
+                Phase::Invoke => self.begin(entry, node),
+                Phase::Ok | Phase::Fail | Phase::Info => self.complete(entry, node),
+            },
         }
     }
 
@@ -107,20 +118,14 @@ impl Pass {
         if let Some(gaps) = self.gaps.get_mut(node) {
             gaps.begin(entry.time);
         }
-        // Giving a lock back is not waited for.
-        if entry.action != Action::Release {
-            let (at, due) = (entry.time, entry.intended);
-            self.open.insert(key(entry), Begun { at, due });
-        }
+        let (at, due) = (entry.time, entry.intended);
+        self.open.insert(key(entry), Begun { at, due });
     }
 
     fn complete(&mut self, entry: &Entry, node: usize) {
         let time = entry.time;
         self.load_ends = self.load_ends.max(time);
         let begun = self.open.remove(&key(entry));
-        if entry.action == Action::Release {
-            return;
-        }
         let latency = begun
             .as_ref()
             .map(|begun| time.saturating_sub(begun.due.unwrap_or(begun.at)));

@@ -120,10 +120,8 @@ impl Run {
                     action: Action::Publish,
                     producer: node.into(),
                     sequence: sequence.cast_unsigned(),
-                    attempt: 0,
-                    cause: Cause::None,
                     intended: Some(time - MS),
-                    redelivered: false,
+                    ..Entry::default()
                 };
                 recorder.record(entry);
                 recorder.record(Entry {
@@ -454,6 +452,7 @@ fn scenario(kind: WorkloadKind) -> Scenario {
             hold: Duration::ZERO,
         },
         schedule: Vec::new(),
+        checks: BTreeMap::new(),
         recovery_timeout: Duration::from_secs(180),
         drain_timeout: Duration::from_secs(180),
     }
