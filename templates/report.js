@@ -9,7 +9,8 @@
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
   const LEVELS = ["telling", "trouble", "plain", "debug"];
   const ROWS_MAX = 400;
-  const BANDS_MAX = 60;
+  const BANDS_MAX = 500;
+  const LABELLED_MAX = 20;
   let picked = null;
 
   // The plots
@@ -70,7 +71,7 @@
         type: "scatter", mode: "lines+markers", name: "leader of the queue", yaxis: "y3",
         x: x.concat(end), y: y.concat(y[y.length - 1]),
         line: { color: colour("leader"), width: 2, shape: "hv" },
-        marker: { symbol: "star", size: x.map(() => 10).concat(1) },
+        marker: { symbol: "star", size: x.map(() => x.length > 40 ? 4 : 10).concat(1) },
         text: y.concat(y[y.length - 1]).map((node) => node === null ? "nobody" : plain(data.nodes[node])),
         hovertemplate: "leader: %{text}<extra></extra>",
       });
@@ -87,34 +88,37 @@
     return traces;
   }
 
-  function bands() {
+  function bands([from, until]) {
     const shapes = [];
     const annotations = [];
     const whole = { xref: "x", yref: "paper", y0: 0, y1: 1, layer: "below" };
     const end = times.length > 0 ? times[times.length - 1] + columns.width_s : 0;
-    for (const fault of data.faults.slice(0, BANDS_MAX)) {
+    const healed = (fault) => fault.healed === null ? end : fault.healed;
+    const inView = data.faults.filter((fault) => fault.first !== null && fault.first <= until && healed(fault) >= from);
+    const isFew = inView.length <= LABELLED_MAX;
+    for (const fault of inView.slice(0, BANDS_MAX)) {
+      const key = fault.proven && fault.heal_proven ? "bad" : "open";
+      shapes.push({
+        ...whole, type: "rect", x0: fault.first, x1: healed(fault), fillcolor: colour(key), opacity: 0.16,
+        line: { color: colour(key), width: isFew ? 1 : 0, dash: fault.proven ? "solid" : "dash" },
+      });
+      if (!isFew) continue;
       if (fault.asked !== null) {
         shapes.push({ ...whole, type: "line", x0: fault.asked, x1: fault.asked, line: { color: colour("quiet"), width: 1, dash: "dot" } });
       }
-      if (fault.first === null) continue;
-      const until = fault.healed === null ? end : fault.healed;
-      const key = fault.proven && fault.heal_proven ? "bad" : "open";
-      shapes.push({
-        ...whole, type: "rect", x0: fault.first, x1: until, fillcolor: colour(key), opacity: 0.16,
-        line: { color: colour(key), width: 1, dash: fault.proven ? "solid" : "dash" },
-      });
       annotations.push({
-        x: fault.first, y: 1, xref: "x", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false,
-        text: (data.faults.length > 12 ? "" : "fault ") + fault.number + (fault.proven ? "" : " (not proven)"),
+        x: Math.max(fault.first, from), y: 1, xref: "x", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false,
+        text: (inView.length > 6 ? "" : "fault ") + fault.number + (fault.proven ? "" : " (not proven)"),
         hovertext: plain(fault.what), font: { size: 11, color: colour(key) },
       });
     }
     for (const stage of data.stages) {
       if (!["heal", "recover", "drain"].includes(stage.name)) continue;
       shapes.push({ ...whole, type: "line", x0: stage.from, x1: stage.from, line: { color: colour("line"), width: 1 } });
-      if (stage.name === "heal") continue;
+      if (stage.name === "heal" || stage.from < from || stage.from > until) continue;
       annotations.push({
-        x: stage.from, y: 0.62, xref: "x", yref: "paper", xanchor: "left", yanchor: "top", showarrow: false,
+        x: stage.from, y: 0.62, xref: "x", yref: "paper", yanchor: "top", showarrow: false,
+        xanchor: stage.from > (from + until) / 2 ? "right" : "left",
         text: stage.name, font: { size: 11, color: colour("quiet") },
       });
     }
@@ -142,10 +146,10 @@
   function layout(range) {
     const isNarrow = plot.clientWidth < 600;
     return {
-      ...bands(),
+      ...bands(range),
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("text"), family: "system-ui, sans-serif", size: 12 },
-      margin: { l: isNarrow ? 44 : 60, r: isNarrow ? 8 : 16, t: isNarrow ? 90 : 56, b: 44 },
+      margin: { l: isNarrow ? 44 : 60, r: isNarrow ? 8 : 16, t: isNarrow ? 140 : 56, b: 44 },
       legend: { orientation: "h", x: 0, y: 1.03, yanchor: "bottom" },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("quiet"), activecolor: colour("text") },
       hovermode: "x", hoverdistance: 30,
@@ -153,6 +157,7 @@
       dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
       xaxis: {
         range, anchor: "y3", gridcolor: colour("line"), zeroline: false, ticksuffix: " s",
+        exponentformat: "none", separatethousands: true,
         showspikes: true, spikemode: "across", spikethickness: 1, spikecolor: colour("quiet"),
       },
       yaxis: axis("operations a second", [0.65, 1], { rangemode: "tozero" }),
@@ -262,7 +267,11 @@
   draw(loadRange());
   showLogs();
   plot.on("plotly_click", (event) => pick(Number(event.points[0].x)));
-  plot.on("plotly_relayout", () => { if (byId("when").value === "shown") showLogs(); });
+  plot.on("plotly_relayout", (change) => {
+    if (byId("when").value === "shown") showLogs();
+    // Which bands are drawn, and whether with their numbers, depends on what is in view.
+    if (data.faults.length > LABELLED_MAX && Object.keys(change).some((key) => key.startsWith("xaxis"))) draw(shownRange());
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(shownRange()));
   // Paper is light and narrow.
   const paper = matchMedia("print");

@@ -293,7 +293,10 @@ impl Draw<'_> {
                 Phase::Fail => "fail",
                 Phase::Info | Phase::Invoke => "info",
             },
-            label: format!("{what}{outcome}{mark}"),
+            label: format!(
+                "{what}{outcome}{mark} ({})",
+                exact(operation.until.unwrap_or(operation.from))
+            ),
         }
     }
 
@@ -303,7 +306,7 @@ impl Draw<'_> {
         let last = spans()
             .map(|span| span.until.unwrap_or(span.from))
             .max()?
-            .max(first + 1_000_000);
+            .max(first.saturating_add(1_000_000));
         let axis = Axis::over(first, last);
         let height = HEAD_HEIGHT + LANE_HEIGHT * rows.len() as f64;
         let lanes = rows.iter().enumerate().map(|(number, row)| Lane {

@@ -2,6 +2,7 @@
 
 use super::cluster::{asked, whole_after};
 use super::gaps::{Back, Gap, Gaps};
+use super::losses::sentence;
 use super::terminal::seconds;
 use crate::catalog;
 use crate::check::results::FaultCoverage;
@@ -125,7 +126,7 @@ fn section(
             let whole = whole_after(healed, events, nodes)?;
             Some(format!(
                 "All nodes saw all nodes when they were asked {} after the heal",
-                seconds(whole - healed)
+                seconds(whole.saturating_sub(healed))
             ))
         }),
     }
@@ -140,7 +141,7 @@ fn times(fault: &FaultCoverage, events: &[Record]) -> String {
         (Some(first), Some(last)) => told.push(format!(
             "in force on the first node from {}, on the last {:.1} ms later by jtest's clock",
             seconds(first),
-            (last - first) as f64 / 1e6
+            last.saturating_sub(first) as f64 / 1e6
         )),
         (Some(first), None) => told.push(format!("in force from {}", seconds(first))),
         (None, _) => told.push("never in force on all its nodes".to_owned()),
@@ -155,7 +156,7 @@ fn times(fault: &FaultCoverage, events: &[Record]) -> String {
         told.push(format!("undone at {}", seconds(healed)));
     }
     told.push(format!("{} operations meanwhile", fault.operations));
-    told.join("; ")
+    sentence(&told.join("; "))
 }
 
 fn cost(node: &NodeName, gaps: &Gaps, from: Nanos, until: Nanos) -> Cost {

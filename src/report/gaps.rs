@@ -112,7 +112,7 @@ impl Gaps {
         match over {
             None => Back::AtOnce,
             Some(gap) if gap.open => Back::Never,
-            Some(gap) => Back::After(gap.until - healed),
+            Some(gap) => Back::After(gap.until.saturating_sub(healed)),
         }
     }
 }

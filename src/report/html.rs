@@ -162,7 +162,7 @@ pub fn text(directory: &Path, manifest: &Manifest, results: &Results) -> anyhow:
     page.render().context("fill the template")
 }
 
-/// What the brokers decided, by their logs.
+/// What the brokers decided, by their logs; evenly thinned where that is much.
 fn marks(results: &Results, nodes: &[NodeName]) -> Vec<Mark> {
     let decided = results.logs.lines.iter().filter(|line| match line.pattern {
         LogPattern::AutohealDecision
@@ -178,12 +178,14 @@ fn marks(results: &Results, nodes: &[NodeName]) -> Vec<Mark> {
         | LogPattern::Stop
         | LogPattern::Crash => false,
     });
-    let marks = decided.filter_map(|line| {
+    let decided: Vec<_> = decided.collect();
+    let step = decided.len().div_ceil(MARKS_MAX).max(1);
+    let marks = decided.into_iter().step_by(step).filter_map(|line| {
         let node = nodes.iter().position(|node| *node == line.node)?;
         let at = (line.time_ns as f64 / 1e6).round() / 1e3;
         Some(Mark(at, node, cut(&line.text, 160)))
     });
-    marks.take(MARKS_MAX).collect()
+    marks.collect()
 }
 
 fn drawings(draw: &Draw<'_>, results: &Results) -> Vec<(&'static str, Vec<Drawing>)> {

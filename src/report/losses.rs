@@ -165,7 +165,10 @@ fn circumstance(
         (false, _) => return Some(format!("after fault {number} was undone")),
     };
     if let Some(healed) = after {
-        text += &format!(" and until {} after the heal", seconds(last - healed));
+        text += &format!(
+            " and until {} after the heal",
+            seconds(last.saturating_sub(healed))
+        );
     }
     Some(text)
 }
@@ -291,7 +294,8 @@ fn and_names(names: &[String]) -> String {
     }
 }
 
-fn sentence(text: &str) -> String {
+/// A clause as a sentence.
+pub fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string());
     format!("{}{}.", first.unwrap_or_default(), letters.as_str())

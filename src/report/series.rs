@@ -111,7 +111,7 @@ impl Series {
     pub fn add(&mut self, time: Nanos, node: usize, what: Counted) {
         let from = *self
             .from
-            .get_or_insert(time.div_euclid(WIDTH_MIN) * WIDTH_MIN);
+            .get_or_insert(time.saturating_sub(time.rem_euclid(WIDTH_MIN)));
         let place = loop {
             let place = time.saturating_sub(from).max(0) / self.width;
             match usize::try_from(place) {

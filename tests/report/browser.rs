@@ -29,6 +29,8 @@ pub struct Look {
     pub width: u32,
     /// Whether the reader likes it dark.
     pub dark: bool,
+    /// `screen` or `print`.
+    pub media: &'static str,
 }
 
 impl Browser {
@@ -169,7 +171,10 @@ impl Tab<'_> {
         self.call("Emulation.setDeviceMetricsOverride", size);
         let scheme = if look.dark { "dark" } else { "light" };
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
-        self.call("Emulation.setEmulatedMedia", json!({"features": features}));
+        self.call(
+            "Emulation.setEmulatedMedia",
+            json!({"media": look.media, "features": features}),
+        );
     }
 
     /// The value of an expression in the page.
@@ -211,12 +216,6 @@ impl Tab<'_> {
         let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 1});
         let params = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
         let answer = self.call("Page.captureScreenshot", params);
-        write_base64(path, &answer["data"]);
-    }
-
-    /// Writes what a printer would get, as PDF.
-    pub fn print(&mut self, path: &Path) {
-        let answer = self.call("Page.printToPDF", json!({"printBackground": true}));
         write_base64(path, &answer["data"]);
     }
 }
