@@ -127,7 +127,7 @@ fn story(fate: &Fate, groups: Vec<LossGroup>, results: &Results, events: &[Recor
     }
     headline.push('.');
     let mut points = leadership(first, last, events);
-    points.extend(done.iter().skip(1).map(|deed| sentence(deed)));
+    points.extend(done.iter().skip(1).map(|deed| format!("Also, {deed}.")));
     points.push(
         "Each was published through the node that confirmed it, and its confirm is the last that is known of it: \
          no client received it, and the drain, which is proven complete, did not find it on any node."
