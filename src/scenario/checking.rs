@@ -14,10 +14,16 @@ use crate::yaml::Fields;
 pub enum Checker {
     /// What happened to every message.
     TotalQueue,
+    /// Messages that were received more than once.
+    Duplicates,
     /// Whether two held the lock at once.
     Lock,
     /// Whether the queue was first in, first out.
     Fifo,
+    /// For how long each node served nobody.
+    Availability,
+    /// How long answers took.
+    Latency,
 }
 
 /// What a finding is for.
@@ -35,10 +41,13 @@ pub type Checks = BTreeMap<Checker, Weight>;
 
 impl Checker {
     /// All, by their words.
-    pub const WORDS: [(&str, Self); 3] = [
+    pub const WORDS: [(&str, Self); 6] = [
         ("total-queue", Self::TotalQueue),
+        ("duplicates", Self::Duplicates),
         ("lock", Self::Lock),
         ("fifo", Self::Fifo),
+        ("availability", Self::Availability),
+        ("latency", Self::Latency),
     ];
 
     /// Its word.
@@ -50,7 +59,9 @@ impl Checker {
     /// Whether it looks at runs of such a workload.
     pub fn applies(self, kind: WorkloadKind) -> bool {
         match self {
-            Self::TotalQueue => true,
+            Self::TotalQueue | Self::Availability | Self::Latency => true,
+            // The lock is one message that is received again and again.
+            Self::Duplicates => kind != WorkloadKind::Lock,
             Self::Lock => kind == WorkloadKind::Lock,
             Self::Fifo => kind == WorkloadKind::Fifo,
         }
@@ -60,6 +71,7 @@ impl Checker {
     fn weight(self) -> Weight {
         match self {
             Self::TotalQueue | Self::Lock | Self::Fifo => Weight::Decides,
+            Self::Duplicates | Self::Availability | Self::Latency => Weight::Reported,
         }
     }
 }
