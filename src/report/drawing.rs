@@ -3,6 +3,7 @@
 use super::cluster::FaultTimes;
 use super::pass::{Operation, Pass};
 use super::terminal::seconds;
+use crate::check::duplicates::Duplicates;
 use crate::check::fifo::{FalseEmpty, Fifo, Overtaking};
 use crate::check::lock::{HoldTimes, Lock};
 use crate::check::results::{LostValue, Results, Value};
@@ -106,6 +107,10 @@ pub fn wanted(results: &Results) -> Vec<Value> {
     let lost = queue.lost_values.iter().take(1).chain(&queue.last_lost);
     let mut wanted: Vec<Value> = lost.map(|lost| lost.value).collect();
     wanted.extend(queue.unexpected_values.iter().take(DRAWN_MAX));
+    if let Some(duplicates) = &results.findings.duplicates {
+        let examples = duplicates.data.examples.iter().take(DRAWN_MAX);
+        wanted.extend(examples.map(|example| example.value));
+    }
     if let Some(fifo) = &results.findings.fifo {
         let overtaken = fifo.data.overtaken.iter().take(DRAWN_MAX);
         wanted.extend(overtaken.flat_map(|pair| [pair.value, pair.by]));
@@ -154,6 +159,16 @@ impl Draw<'_> {
         let drawings = values.iter().take(DRAWN_MAX).filter_map(|value| {
             let caption = format!("{} was received, though no queue took it", name(*value));
             self.values(caption, &[*value])
+        });
+        drawings.collect()
+    }
+
+    /// Messages that came more than once, which is allowed.
+    pub fn duplicates(&self, duplicates: &Duplicates) -> Vec<Drawing> {
+        let examples = duplicates.examples.iter().take(DRAWN_MAX);
+        let drawings = examples.filter_map(|example| {
+            let caption = format!("{} was received more than once", name(example.value));
+            self.values(caption, &[example.value])
         });
         drawings.collect()
     }

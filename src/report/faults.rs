@@ -1,10 +1,10 @@
 //! Each fault: what it was, how it was proven, and what it cost, node by node.
 
 use super::cluster::{asked, whole_after};
-use super::gaps::{Back, Gap, Gaps};
 use super::losses::sentence;
 use super::terminal::seconds;
 use crate::catalog;
+use crate::check::availability::{Availability, NodeAround, Return};
 use crate::check::results::FaultCoverage;
 use crate::event::Record;
 use crate::history::operation::Nanos;
@@ -51,9 +51,11 @@ pub struct Section {
 pub struct Cost {
     /// The node.
     pub node: NodeName,
-    /// The longest time without a confirm that touched the fault.
+    /// Confirms a second before it.
+    pub rate: String,
+    /// The longest time without a confirm that reaches into the fault.
     pub gap: String,
-    /// How soon after the heal it confirmed again.
+    /// How soon after the heal it confirmed again, and as much as before.
     pub back: String,
 }
 
@@ -62,11 +64,11 @@ pub fn sections(
     faults: &[FaultCoverage],
     events: &[Record],
     nodes: &[NodeName],
-    gaps: &[Gaps],
+    availability: Option<&Availability>,
 ) -> (Vec<Section>, usize) {
     let mut room = EVIDENCE_BYTES_MAX;
     let told = faults.iter().take(FAULTS_MAX);
-    let sections = told.map(|fault| section(fault, events, nodes, gaps, &mut room));
+    let sections = told.map(|fault| section(fault, events, nodes, availability, &mut room));
     (sections.collect(), faults.len().saturating_sub(FAULTS_MAX))
 }
 
@@ -74,7 +76,7 @@ fn section(
     fault: &FaultCoverage,
     events: &[Record],
     nodes: &[NodeName],
-    gaps: &[Gaps],
+    availability: Option<&Availability>,
     room: &mut usize,
 ) -> Section {
     let description = fault.description.as_deref().unwrap_or("never asked for");
@@ -98,17 +100,10 @@ fn section(
         let until = fault.healed_ns.or(fault.injected_last_ns).unwrap_or(from);
         (from, until)
     });
-    let costs = span.map_or_else(Vec::new, |(from, until)| {
-        let until = if fault.healed_ns.is_some() {
-            until
-        } else {
-            Nanos::MAX
-        };
-        let nodes = nodes.iter().zip(gaps);
-        nodes
-            .map(|(node, gaps)| cost(node, gaps, from, until))
-            .collect()
-    });
+    let served = availability.into_iter().flat_map(|all| &all.faults);
+    let around = served
+        .filter(|around| around.fault == fault.fault)
+        .flat_map(|around| &around.nodes);
     Section {
         number: fault.fault.0,
         description: description.to_owned(),
@@ -121,7 +116,7 @@ fn section(
         evidence,
         errors: fault.errors.clone(),
         span,
-        nodes: costs,
+        nodes: around.map(cost).collect(),
         whole: fault.healed_ns.and_then(|healed| {
             let whole = whole_after(healed, events, nodes)?;
             Some(format!(
@@ -159,33 +154,36 @@ fn times(fault: &FaultCoverage, events: &[Record]) -> String {
     sentence(&told.join("; "))
 }
 
-fn cost(node: &NodeName, gaps: &Gaps, from: Nanos, until: Nanos) -> Cost {
-    let short = gaps.short() as f64 / 1e9;
-    let gap = gaps.longest(from, until).map_or_else(
-        || format!("under {short} s"),
-        |gap: Gap| {
-            let open = if gap.open {
-                ", where the load ended"
-            } else {
-                ""
-            };
-            format!(
-                "{} ({} to {}{open})",
-                seconds(gap.length()),
-                seconds(gap.from),
-                seconds(gap.until)
-            )
-        },
-    );
-    let back = match (until, gaps.back(until)) {
-        (Nanos::MAX, _) => "it was not undone".to_owned(),
-        (_, Back::AtOnce) => format!("at once (under {short} s)"),
-        (_, Back::After(after)) => format!("after {:.2} s", after as f64 / 1e9),
-        (_, Back::Never) => "not before the load ended".to_owned(),
-    };
+fn cost(around: &NodeAround) -> Cost {
+    let gap = around.longest.map_or("none".to_owned(), |gap| {
+        let length = seconds(gap.length_ns);
+        match gap.until_ns {
+            Some(until) => format!("{length} ({} to {})", seconds(gap.from_ns), seconds(until)),
+            None => format!("{length} (from {} on)", seconds(gap.from_ns)),
+        }
+    });
     Cost {
-        node: node.clone(),
+        node: around.node.clone(),
+        rate: format!("{:.1}/s", around.rate_before),
         gap,
-        back,
+        back: around
+            .healed
+            .as_ref()
+            .map_or("it was not undone".to_owned(), back),
+    }
+}
+
+fn back(healed: &Return) -> String {
+    let soon = |after: Nanos| format!("{:.2} s", after as f64 / 1e9);
+    match (healed.first_ns, healed.rate_ns) {
+        (None, _) => "never".to_owned(),
+        (Some(first), None) => {
+            format!("after {}; never again nine tenths of its rate", soon(first))
+        }
+        (Some(first), Some(rate)) => format!(
+            "after {}; nine tenths of its rate after {}",
+            soon(first),
+            soon(rate)
+        ),
     }
 }

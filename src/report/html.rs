@@ -111,7 +111,10 @@ pub fn text(directory: &Path, manifest: &Manifest, results: &Results) -> anyhow:
     if logs.lines.is_empty() {
         remarks.push("No log of a broker was found in nodes/.".to_owned());
     }
-    let (faults, faults_left_out) = faults::sections(&coverage.faults, &events, &nodes, &pass.gaps);
+    let availability = results.findings.availability.as_ref();
+    let availability = availability.map(|finding| &finding.data);
+    let (faults, faults_left_out) =
+        faults::sections(&coverage.faults, &events, &nodes, availability);
     let (shown, files_left_out) = environment::shown(directory, manifest);
     let draw = Draw {
         pass: &pass,
@@ -196,6 +199,14 @@ fn drawings(draw: &Draw<'_>, results: &Results) -> Vec<(&'static str, Vec<Drawin
         (
             "Messages that nobody should have received",
             draw.unexpected(results),
+        ),
+        (
+            "Messages that were received more than once",
+            results
+                .findings
+                .duplicates
+                .as_ref()
+                .map_or_else(Vec::new, |found| draw.duplicates(&found.data)),
         ),
         (
             "The lock",

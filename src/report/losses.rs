@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use super::cluster::{leader_after, leader_before, sides};
 use super::terminal::{most_telling, seconds};
-use crate::check::results::{LogLine, LogPattern, LossGroup, Results, Window};
+use crate::check::results::{LogLine, LogPattern, LossGroup, Results};
+use crate::check::window::Window;
 use crate::event::Record;
 use crate::history::operation::Nanos;
 use crate::inventory::NodeName;

@@ -8,7 +8,6 @@ mod environment;
 mod escape;
 mod faults;
 mod files;
-mod gaps;
 mod html;
 mod junit;
 mod logs;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use super::gaps::Gaps;
 use super::series::{Counted, Series};
 use crate::check::judge::HISTORY_FILE;
 use crate::check::results::Value;
@@ -17,15 +16,12 @@ const VALUE_OPERATIONS_MAX: usize = 24;
 pub struct Pass {
     /// Rates and latencies.
     pub series: Series,
-    /// By node.
-    pub gaps: Vec<Gaps>,
     /// Of the values that are to be told one by one.
     pub operations: BTreeMap<Value, Vec<Operation>>,
     /// Why it could not be read to its end.
     pub error: Option<String>,
     wanted: BTreeSet<Value>,
     open: HashMap<Key, Begun>,
-    load_ends: Nanos,
 }
 
 /// One operation, from its invocation to its completion.
@@ -68,16 +64,12 @@ impl Pass {
     pub fn read(directory: &Path, nodes: usize, wanted: BTreeSet<Value>) -> Self {
         let mut pass = Self {
             series: Series::new(nodes),
-            gaps: vec![Gaps::default(); nodes],
             operations: BTreeMap::new(),
             error: None,
             wanted,
             open: HashMap::new(),
-            load_ends: 0,
         };
         pass.error = pass.entries(directory).err();
-        let ends = pass.load_ends;
-        pass.gaps.iter_mut().for_each(|gaps| gaps.end(ends));
         pass
     }
 
@@ -98,33 +90,24 @@ impl Pass {
                 self.keep(entry, entry.time);
             }
             // Nobody waits for these.
-            Action::Ack | Action::Subscribe | Action::Cancel | Action::Release => {
-                self.load_ends = self.load_ends.max(entry.time);
-            }
+            Action::Ack | Action::Subscribe | Action::Cancel | Action::Release => {}
             Action::Publish
             | Action::Get
             | Action::Acquire
             | Action::Create
             | Action::Delete
             | Action::Observe => match entry.phase {
-                Phase::Invoke => self.begin(entry, node),
+                Phase::Invoke => {
+                    let (at, due) = (entry.time, entry.intended);
+                    self.open.insert(key(entry), Begun { at, due });
+                }
                 Phase::Ok | Phase::Fail | Phase::Info => self.complete(entry, node),
             },
         }
     }
 
-    fn begin(&mut self, entry: &Entry, node: usize) {
-        self.load_ends = self.load_ends.max(entry.time);
-        if let Some(gaps) = self.gaps.get_mut(node) {
-            gaps.begin(entry.time);
-        }
-        let (at, due) = (entry.time, entry.intended);
-        self.open.insert(key(entry), Begun { at, due });
-    }
-
     fn complete(&mut self, entry: &Entry, node: usize) {
         let time = entry.time;
-        self.load_ends = self.load_ends.max(time);
         let begun = self.open.remove(&key(entry));
         let latency = begun
             .as_ref()
@@ -137,12 +120,6 @@ impl Pass {
         self.series.add(time, node, counted);
         if entry.action == Action::Get && entry.phase == Phase::Ok && entry.cause == Cause::None {
             self.series.add(time, node, Counted::Received);
-        }
-        // A queue that is empty and a lock that is taken are answers, too.
-        let is_answer = entry.phase == Phase::Ok
-            || entry.phase == Phase::Fail && entry.action != Action::Publish;
-        if let Some(gaps) = self.gaps.get_mut(node).filter(|_| is_answer) {
-            gaps.confirm(time);
         }
         self.keep(entry, begun.map_or(time, |begun| begun.at));
     }
