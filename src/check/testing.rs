@@ -109,7 +109,7 @@ impl Run<'_> {
                     fault,
                     kind: "partition".into(),
                     description: "n1 | n2 n3".into(),
-                    groups: vec![],
+                    groups: vec![names()[..1].to_vec(), names()[1..].to_vec()],
                 },
             ),
             (

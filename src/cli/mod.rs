@@ -16,6 +16,7 @@ mod netns;
 mod output;
 mod plan;
 mod reference;
+mod report;
 mod run;
 mod runs;
 mod scenario;
@@ -73,6 +74,8 @@ enum Verb {
     Faults(faults::FaultsArgs),
     /// Judge what a run left once more, without a network
     Check(check::CheckArgs),
+    /// Write the report of a run again: one page, and the file for CI systems
+    Report(report::ReportArgs),
     /// Write the history of a run as JSON, CSV, Parquet or EDN, for other tools
     Export(export::ExportArgs),
     /// Write what a run would leave, from no cluster: a synthetic history, legal or with planted defects
@@ -144,6 +147,7 @@ impl Arguments {
             Verb::Fault(arguments) => arguments.run(),
             Verb::Faults(arguments) => arguments.run(),
             Verb::Check(arguments) => arguments.run(),
+            Verb::Report(arguments) => arguments.run(),
             Verb::Export(arguments) => arguments.run(),
             Verb::Synth(arguments) => arguments.run(),
             Verb::Plan(arguments) => arguments.run(),

@@ -54,7 +54,7 @@ use self::stage::{StageError, Stages};
 const HEAL_DEADLINE: Duration = Duration::from_secs(90);
 const COLLECT_DEADLINE: Duration = Duration::from_secs(180);
 const CHECK_DEADLINE: Duration = Duration::from_secs(3600);
-const REPORT_DEADLINE: Duration = Duration::from_secs(300);
+const REPORT_DEADLINE: Duration = Duration::from_secs(1800);
 
 /// Where what comes from the nodes is kept in a run directory.
 const NODES_DIRECTORY: &str = "nodes";
@@ -373,12 +373,16 @@ impl Run {
                 .await?
             })
             .await?;
+        let directory = self.directory.clone();
+        let results = Arc::new(results);
+        let told = Arc::clone(&results);
         let _told = self
             .stages
-            .stage(Stage::Report, REPORT_DEADLINE, Urgency::None, async {
-                report::write(&self.directory, &results)
+            .stage(Stage::Report, REPORT_DEADLINE, Urgency::None, async move {
+                tokio::task::spawn_blocking(move || report::write(&directory, &told)).await?
             })
             .await;
+        let results = Arc::unwrap_or_clone(results);
         Ok(RunEnd {
             directory: self.directory.clone(),
             results,
