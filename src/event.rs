@@ -97,6 +97,21 @@ pub struct DrainProof {
     pub evidence: Vec<String>,
 }
 
+/// Counts of the clients of one node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeProgress {
+    /// Attempts invoked.
+    pub attempts: u64,
+    /// Completed `ok`.
+    pub ok: u64,
+    /// Completed `fail`.
+    pub fail: u64,
+    /// Completed `info`.
+    pub info: u64,
+    /// Messages received.
+    pub received: u64,
+}
+
 /// Everything that can happen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -198,7 +213,7 @@ pub enum Event {
         /// The node that leads the queue, where one knows.
         leader: Option<NodeName>,
     },
-    /// Counts of the load so far, about once a second; for the terminal.
+    /// Counts so far, about once a second while clients work; for whoever watches.
     Progress {
         /// Attempts invoked.
         attempts: u64,
@@ -210,6 +225,9 @@ pub enum Event {
         info: u64,
         /// Messages received.
         received: u64,
+        /// The same, by the node that the client is connected to; runs of old have none.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        nodes: BTreeMap<NodeName, NodeProgress>,
     },
     /// The drain ended.
     Drained {

@@ -4,10 +4,10 @@
 //! The modules are the rooms of the house, in floors; imports point only downward.
 //!
 //! - plan, pure: [`diagnostic`], [`yaml`], [`inventory`], [`scenario`], [`schedule`]
-//! - evidence, pure: [`run_dir`], [`event`], [`manifest`], [`history`], [`check`]
+//! - evidence, pure: [`run_dir`], [`event`], [`manifest`], [`history`], [`check`], [`runs`], [`synth`]
 //! - effects, everything that touches the world: [`clock`], [`remote`], [`node`], [`rabbitmq`],
 //!   [`fault`], [`nemesis`], [`workload`]
-//! - presentation: [`progress`], [`report`]
+//! - presentation: [`progress`], [`report`], [`serve`]
 //! - on top: [`run`], [`cli`]
 //!
 //! `ARCHITECTURE.md` tells the invariants.
@@ -31,7 +31,10 @@ pub mod remote;
 pub mod report;
 pub mod run;
 pub mod run_dir;
+pub mod runs;
 pub mod scenario;
 pub mod schedule;
+pub mod serve;
+pub mod synth;
 pub mod workload;
 pub mod yaml;

@@ -1,4 +1,5 @@
-//! `run.json`: what a run was, written before its first fault. There is no secret in it.
+//! `run.json`: what a run was, written before anything is done, and again when its hosts are known.
+//! There is no secret in it.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -126,7 +127,7 @@ pub struct ManifestNode {
     pub address: String,
     /// Where its peers reach it.
     pub peer_address: String,
-    /// What the host is; absent where it could not be asked.
+    /// What the host is; absent where the run ended before it was known.
     pub facts: Option<NodeFacts>,
 }
 

@@ -8,6 +8,18 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
+/// Everything that a run writes in its directory. `jtest runs gc` removes no directory that has anything else in it.
+pub const FILES: [&str; 8] = [
+    "events.jsonl",
+    "history.arrow",
+    "jtest.log",
+    "junit.xml",
+    "nodes",
+    "report.html",
+    "results.json",
+    "run.json",
+];
+
 /// Opens a file for reading.
 ///
 /// # Errors

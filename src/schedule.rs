@@ -29,6 +29,9 @@ use crate::inventory::NodeName;
 use crate::scenario::step::{Condition, optional_ms};
 use crate::scenario::{FaultSpec, Scenario};
 
+/// A load that lasts as long as the schedule goes on for this long after its last step.
+pub const LOAD_TAIL: Duration = Duration::from_secs(10);
+
 /// For the proof of a fault whose end is not planned; the next step comes after it.
 pub const PROOF_MAX: Duration = Duration::from_secs(30);
 
@@ -39,11 +42,13 @@ pub fn moment_proof_max(kind: &Kind) -> Duration {
 
 /// Numbers the faults of a run, from 1, in the order of the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct FaultId(pub u32);
 
 /// Numbers the conditions of a run, from 1, in the order of the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct AwaitId(pub u32);
 

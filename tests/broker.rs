@@ -6,6 +6,8 @@
 
 #[path = "broker/bench.rs"]
 mod bench;
+#[path = "broker/defects.rs"]
+mod defects;
 #[path = "broker/failures.rs"]
 mod failures;
 #[path = "support/lab.rs"]
@@ -13,6 +15,8 @@ mod failures;
 mod lab;
 #[path = "broker/load_and_drain.rs"]
 mod load_and_drain;
+#[path = "broker/proxy.rs"]
+mod proxy;
 #[path = "broker/returns.rs"]
 mod returns;
 
@@ -39,6 +43,8 @@ fn lanes() -> Vec<Vec<Scenario>> {
     vec![
         lane![
             returns::every_completion_is_right_whatever_the_pairing,
+            defects::a_clean_pass_is_valid,
+            defects::what_a_broker_must_not_do_to_a_message_is_found,
             failures::foreign_messages_are_seen_as_such,
         ],
         lane![
@@ -55,6 +61,7 @@ fn lanes() -> Vec<Vec<Scenario>> {
             failures::a_frozen_broker_is_noticed_by_its_heartbeat,
         ],
         lane![
+            defects::what_a_broker_may_do_is_no_defect,
             failures::a_killed_broker_loses_the_connection_and_nothing_confirmed,
             failures::closed_connections_are_new_processes,
         ],

@@ -5,13 +5,19 @@
     reason = "a test ends where something is not as it must be"
 )]
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// A lab of its own, apart from the one that the other tests share.
 const NAME: &str = "life";
+
+/// The first `up` on a machine builds the root file system.
+const UP_MAX: Duration = Duration::from_secs(300);
 
 fn output(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Output {
     Command::new(program)
@@ -97,8 +103,16 @@ fn hosts_are_real_closed_in_and_leave_nothing() {
     let _down = Down;
     lab(&["down"]);
     assert_eq!(traces(), Vec::<String>::new());
+    for reached in [" overlay jtest-life-n3 ", "--machine=jtest-life-n1"] {
+        kill_up_midway(reached);
+    }
     lab(&["--nodes", "3", "up"]);
     assert_ne!(traces(), Vec::<String>::new());
+    let told = lab(&["status"]);
+    assert_eq!(told.matches(" answers ").count(), 3, "{told}");
+    lab(&["up"]);
+    assert_eq!(lab(&["status"]), told, "the processes, too, are the same");
+    only_root_enters();
 
     for host in ["1", "2", "3"] {
         let told = lab(&[
@@ -114,6 +128,53 @@ fn hosts_are_real_closed_in_and_leave_nothing() {
 
     lab(&["down"]);
     assert_eq!(traces(), Vec::<String>::new());
+}
+
+/// Kills a lab's making as soon as it has got so far; what it started by then lives on.
+fn kill_up_midway(reached: &str) {
+    let mut up = Command::new(script())
+        .args(["--name", NAME, "--nodes", "3", "up"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while !traces().iter().any(|trace| trace.contains(reached)) {
+        assert!(begun.elapsed() < UP_MAX, "never came to {reached:?}");
+        assert_eq!(
+            up.try_wait().unwrap(),
+            None,
+            "before it came to {reached:?}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    run("kill", &["-s", "KILL", "--", &format!("-{}", up.id())]);
+    assert!(!up.wait().unwrap().success());
+    assert_eq!(lab(&["status"]), format!("lab {NAME}: down\n"));
+}
+
+/// Somebody else than root is told so by jtest, not by what jtest would call.
+fn only_root_enters() {
+    let home = tempfile::tempdir().unwrap();
+    fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
+    let inventory = home.path().join("lab.yaml");
+    let text = format!(
+        "all:\n  hosts:\n    n1:\n      ansible_host: 10.77.0.11\n  vars:\n    jtest_control_netns: jtest-{NAME}\n"
+    );
+    fs::write(&inventory, text).unwrap();
+    let program = home.path().join("jtest");
+    fs::copy(env!("CARGO_BIN_EXE_jtest"), &program).unwrap();
+    let refused = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(program)
+        .args(["doctor", "--inventory"])
+        .arg(inventory)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(254), "{told}");
+    assert!(told.contains("run jtest as root"), "{told}");
 }
 
 /// A host reaches its peers, but no address of the machine; the machine does.
@@ -161,4 +222,58 @@ fn the_local_inventory_is_that_of_the_default_lab() {
     let told = run(script(), &["--name", "lab", "--nodes", "5", "inventory"]);
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("inventory/local.yaml");
     assert_eq!(fs::read_to_string(file).unwrap(), told);
+}
+
+#[test]
+#[ignore = "needs root; scripts/test runs it"]
+fn each_missing_tool_is_named_with_its_package() {
+    let path = tempfile::tempdir().unwrap();
+    // What every Debian has; the lab's own tools are elsewhere.
+    for tool in [
+        "bash",
+        "cut",
+        "dirname",
+        "readlink",
+        "sha256sum",
+        "sort",
+        "tr",
+    ] {
+        symlink(Path::new("/usr/bin").join(tool), path.path().join(tool)).unwrap();
+    }
+    let refused = Command::new(script())
+        .args(["--name", NAME, "up"])
+        .env("PATH", path.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    let (tools, packages) = told
+        .split_once("; get them with: apt-get install -y ")
+        .unwrap();
+    for tool in [
+        "ip",
+        "nft",
+        "systemd-nspawn",
+        "mkfs.ext4",
+        "mount",
+        "losetup",
+    ] {
+        assert!(tools.split_whitespace().any(|told| told == tool), "{told}");
+    }
+    let packages: Vec<_> = packages.split_whitespace().collect();
+    assert_eq!(
+        packages,
+        [
+            "e2fsprogs",
+            "findutils",
+            "iproute2",
+            "mawk",
+            "mount",
+            "nftables",
+            "openssh-client",
+            "procps",
+            "systemd-container",
+            "util-linux",
+        ]
+    );
 }

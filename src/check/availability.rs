@@ -40,6 +40,7 @@ const RETURNED: f64 = 0.9;
 
 /// How the nodes served.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Availability {
     /// Each node over the whole load.
     pub nodes: Vec<NodeService>,
@@ -49,6 +50,7 @@ pub struct Availability {
 
 /// How a node served.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NodeService {
     /// The node.
     pub node: NodeName,
@@ -60,6 +62,7 @@ pub struct NodeService {
 
 /// A time without a confirm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Gap {
     /// Its beginning.
     pub from_ns: Nanos,
@@ -71,6 +74,7 @@ pub struct Gap {
 
 /// How the nodes served around one fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FaultService {
     /// Which.
     pub fault: FaultId,
@@ -80,6 +84,7 @@ pub struct FaultService {
 
 /// How a node served around a fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NodeAround {
     /// The node.
     pub node: NodeName,
@@ -95,6 +100,7 @@ pub struct NodeAround {
 
 /// How soon a node served again, from a moment on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Return {
     /// Until its next confirm, if there was one.
     pub first_ns: Option<Nanos>,

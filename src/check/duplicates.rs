@@ -18,6 +18,7 @@ use crate::inventory::NodeName;
 
 /// What was received more than once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Duplicates {
     /// Messages of the run that were received.
     pub receipts: u64,
@@ -39,6 +40,7 @@ pub struct Duplicates {
 
 /// A value that was received twice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Duplicate {
     /// Which.
     #[serde(flatten)]
@@ -51,6 +53,7 @@ pub struct Duplicate {
 
 /// A receipt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Receipt {
     /// When.
     pub time_ns: Nanos,

@@ -16,6 +16,7 @@ use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
 
 /// Enqueues and dequeues of one queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Fifo {
     /// Enqueues that were confirmed.
     pub enqueued: u64,
@@ -49,6 +50,7 @@ pub struct Fifo {
 
 /// A value that was overtaken, and by which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Overtaking {
     /// The value that was overtaken.
     pub value: Value,
@@ -66,6 +68,7 @@ pub struct Overtaking {
 
 /// A dequeue that found the queue empty while it was not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FalseEmpty {
     /// Its beginning.
     pub from_ns: Nanos,

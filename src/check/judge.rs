@@ -238,10 +238,13 @@ fn evidence(events: &[Record], history_complete: bool) -> Finding<Evidence> {
         history_complete,
         ..Evidence::default()
     };
+    let mut under_way = None;
     let mut loaded = false;
     for record in events {
         match &record.event {
+            Event::StageBegan { stage } if is_evidence(*stage) => under_way = Some(*stage),
             Event::StageEnded { stage, error } if is_evidence(*stage) => {
+                under_way = None;
                 loaded |= *stage == Stage::Load;
                 if let Some(error) = error {
                     data.failed_stages.insert(stage.to_string(), error.clone());
@@ -255,8 +258,11 @@ fn evidence(events: &[Record], history_complete: bool) -> Finding<Evidence> {
             _ => {}
         }
     }
-    if !loaded {
+    if let Some(stage) = under_way {
         let error = "the run ended in the middle of it".to_owned();
+        data.failed_stages.insert(stage.to_string(), error);
+    } else if !loaded && data.failed_stages.is_empty() {
+        let error = "it never began".to_owned();
         data.failed_stages.insert(Stage::Load.to_string(), error);
     }
     finding_of(data)
@@ -266,14 +272,13 @@ fn evidence(events: &[Record], history_complete: bool) -> Finding<Evidence> {
 /// logs explain a verdict, they do not make it.
 fn is_evidence(stage: Stage) -> bool {
     match stage {
-        Stage::Load | Stage::Recover | Stage::Drain => true,
         Stage::Connect
         | Stage::Preflight
         | Stage::Deploy
-        | Stage::Heal
-        | Stage::Collect
-        | Stage::Check
-        | Stage::Report => false,
+        | Stage::Load
+        | Stage::Recover
+        | Stage::Drain => true,
+        Stage::Heal | Stage::Collect | Stage::Check | Stage::Report => false,
     }
 }
 

@@ -3,7 +3,8 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
-use crate::check::testing::Run;
+use crate::check::testing::{Run, names};
+use crate::history::recorder::Recorder;
 use crate::manifest::MANIFEST_FILE;
 
 const FILES: [&str; 3] = [MANIFEST_FILE, EVENTS_FILE, HISTORY_FILE];
@@ -23,6 +24,46 @@ fn the_three_verdicts() {
         ..Run::default()
     };
     assert!(matches!(verdict(undrained), Ok(Verdict::Unknown)));
+}
+
+#[test]
+fn a_run_that_ended_before_its_load_is_unknown_and_says_where() {
+    let deploy = |began: bool| match began {
+        true => Event::StageBegan {
+            stage: Stage::Deploy,
+        },
+        false => Event::StageEnded {
+            stage: Stage::Deploy,
+            error: Some("n4: no space left".into()),
+        },
+    };
+    for (events, reason) in [
+        (vec![], "load: it never began; "),
+        (
+            vec![deploy(true)],
+            "deploy: the run ended in the middle of it; ",
+        ),
+        (
+            vec![deploy(true), deploy(false)],
+            "deploy: n4: no space left; ",
+        ),
+    ] {
+        let directory = Run::default().write();
+        let path = directory.path();
+        let lines: Vec<_> = events
+            .into_iter()
+            .map(|event| serde_json::to_string(&Record { time: 1, event }).expect("JSON") + "\n")
+            .collect();
+        fs::write(path.join(EVENTS_FILE), lines.concat()).expect("events.jsonl");
+        let (_, recording) =
+            Recorder::create(&path.join(HISTORY_FILE), &names(), "cafe").expect("history.arrow");
+        recording.finish().expect("an empty history");
+        let results = judge(path).expect("results");
+        assert_eq!(results.verdict, Verdict::Unknown);
+        assert_eq!(results.total_queue.data.lost, None);
+        let whole = format!("evidence is missing: {reason}the drain is not proven complete");
+        assert!(results.reasons.contains(&whole), "{:?}", results.reasons);
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ const DIGITS: u8 = 2;
 
 /// How long answers took.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Latency {
     /// Of all clients.
     pub all: Quantiles,
@@ -39,6 +40,7 @@ pub struct Latency {
 
 /// Latencies of one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NodeLatency {
     /// The node.
     pub node: NodeName,
@@ -49,6 +51,7 @@ pub struct NodeLatency {
 
 /// Latencies of one time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WindowLatency {
     /// When.
     pub window: Window,
@@ -59,6 +62,7 @@ pub struct WindowLatency {
 
 /// What so many answers took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Quantiles {
     /// How many.
     pub count: u64,

@@ -13,6 +13,7 @@ use crate::inventory::NodeName;
 
 /// Who held the lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Lock {
     /// Acquires that were begun.
     pub tried: u64,
@@ -32,6 +33,7 @@ pub struct Lock {
 
 /// Two clients that held the lock at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Overlap {
     /// The one that had it.
     pub held: HoldTimes,
@@ -41,6 +43,7 @@ pub struct Overlap {
 
 /// For how long a client held the lock for certain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HoldTimes {
     /// The client's connection.
     pub process: u32,

@@ -126,9 +126,9 @@ impl<'a> Search<'a> {
 
     fn line(&mut self, line: &str) {
         let text = match head(line) {
-            Some((time, text)) => {
-                self.time = self.on_run_clock(time);
-                text
+            Some(head) => {
+                self.time = on_run_clock(self.node, self.started, head.time);
+                head.text
             }
             None => line,
         };
@@ -152,29 +152,40 @@ impl<'a> Search<'a> {
             text: text.chars().take(TEXT_CHARS_MAX).collect(),
         });
     }
-
-    /// A time of the node's clock on the run's clock.
-    fn on_run_clock(&self, time: Timestamp) -> Option<Nanos> {
-        let offset_us = self.node.facts.as_ref()?.clock_offset_us.unwrap_or(0);
-        let since = time.as_nanosecond() - self.started.as_nanosecond();
-        Nanos::try_from(since - i128::from(offset_us) * 1000).ok()
-    }
 }
 
-/// `2026-11-23 10:51:27.123456+00:00 [info] <0.1.0> text` as its time and `text`. A time
+/// A time of the node's clock on the run's clock; none where the node's offset was not measured.
+pub fn on_run_clock(node: &ManifestNode, started: Timestamp, time: Timestamp) -> Option<Nanos> {
+    let offset_us = node.facts.as_ref()?.clock_offset_us.unwrap_or(0);
+    let since = time.as_nanosecond() - started.as_nanosecond();
+    Nanos::try_from(since - i128::from(offset_us) * 1000).ok()
+}
+
+/// A line of a broker's log in its parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// By the node's clock.
+    pub time: Timestamp,
+    /// Such as `info`.
+    pub level: &'a str,
+    /// The rest, without the process that wrote it.
+    pub text: &'a str,
+}
+
+/// `2026-11-23 10:51:27.123456+00:00 [info] <0.1.0> text` in its parts. A time
 /// without a zone, as 3.8 writes it, is taken for UTC.
-fn head(line: &str) -> Option<(Timestamp, &str)> {
+pub fn head(line: &str) -> Option<Head<'_>> {
     let (time, rest) = line.split_once(" [")?;
     let time = time.parse::<Timestamp>().ok().or_else(|| {
         let local = time.parse::<DateTime>().ok()?;
         Some(local.to_zoned(TimeZone::UTC).ok()?.timestamp())
     })?;
-    let (_level, text) = rest.split_once("] ")?;
+    let (level, text) = rest.split_once("] ")?;
     let text = match text.split_once("> ") {
         Some((process, text)) if process.starts_with('<') => text,
         _ => text,
     };
-    Some((time, text))
+    Some(Head { time, level, text })
 }
 
 /// The known wording, the first that fits; in the order of what says most.
@@ -244,7 +255,8 @@ const WORDING: &[(LogPattern, &[&str])] = &[
     ),
 ];
 
-fn pattern(text: &str) -> Option<LogPattern> {
+/// Why a line is telling, if it is.
+pub fn pattern(text: &str) -> Option<LogPattern> {
     if let Some(change) = node_change(text) {
         return Some(change);
     }

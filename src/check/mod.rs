@@ -13,6 +13,8 @@ pub mod lock;
 pub mod logs;
 pub mod losses;
 pub mod results;
+#[cfg(test)]
+mod schema_tests;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
@@ -24,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 /// The answer of a checker or of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Nothing that was promised was broken, and the evidence is complete.

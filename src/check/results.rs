@@ -1,4 +1,5 @@
-//! `results.json`: the verdict and every finding. Documented field by field in `docs/results.md`.
+//! `results.json`: the verdict and every finding. Documented field by field in `docs/results.md`, and as a JSON Schema,
+//! which is made from these types, in `docs/results.schema.json`.
 //!
 //! The same run directory gives the same bytes, whoever judges it and whenever.
 
@@ -16,6 +17,7 @@ use crate::schedule::{AwaitId, FaultId};
 
 /// Everything that was found out about a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Results {
     /// [`crate::manifest::FORMAT_VERSION`] of the run directory.
     pub format_version: u32,
@@ -85,6 +87,7 @@ impl Results {
 
 /// What one checker says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "{T}Finding"))]
 pub struct Finding<T> {
     /// Its own verdict.
     pub verdict: Verdict,
@@ -103,6 +106,7 @@ impl<T> Finding<T> {
 
 /// Counts of attempts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AttemptCounts {
     /// Publishes that were begun.
     pub attempts: u64,
@@ -116,6 +120,7 @@ pub struct AttemptCounts {
 
 /// One producer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProducerCounts {
     /// Its number.
     pub producer: u32,
@@ -136,6 +141,7 @@ pub struct ProducerCounts {
 
 /// Sequence numbers without a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ValueRange {
     /// The smallest.
     pub first: u64,
@@ -146,6 +152,7 @@ pub struct ValueRange {
 /// What happened to every message. A value is a producer's sequence number, however often
 /// it was attempted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TotalQueue {
     /// Of all producers.
     #[serde(flatten)]
@@ -186,7 +193,10 @@ pub struct TotalQueue {
 pub const LISTED_MAX: usize = 1000;
 
 /// A value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Value {
     /// The producer.
     pub producer: u32,
@@ -196,6 +206,7 @@ pub struct Value {
 
 /// A lost value and the confirm that promised it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LostValue {
     /// Which.
     #[serde(flatten)]
@@ -214,6 +225,7 @@ pub struct LostValue {
 
 /// Lost values that share a fate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LossGroup {
     /// The node that confirmed them.
     pub node: NodeName,
@@ -229,6 +241,7 @@ pub struct LossGroup {
 
 /// Whether every fault of the schedule bit, and whether what it waited for came.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Coverage {
     /// In the order of the schedule.
     pub faults: Vec<FaultCoverage>,
@@ -238,6 +251,7 @@ pub struct Coverage {
 
 /// One condition, from the schedule to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AwaitCoverage {
     /// Its number.
     pub condition: AwaitId,
@@ -257,6 +271,7 @@ pub struct AwaitCoverage {
 
 /// One fault, from the schedule to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FaultCoverage {
     /// Its number.
     pub fault: FaultId,
@@ -288,6 +303,7 @@ pub struct FaultCoverage {
 
 /// Whether there is all the evidence that a verdict needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Evidence {
     /// Whether the history was written to its end.
     pub history_complete: bool,
@@ -303,6 +319,7 @@ pub struct Evidence {
 
 /// What the brokers wrote around the faults: from 2 s before each until 15 s after its heal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BrokerLogs {
     /// Telling lines, by time and node. The whole logs are in `nodes/NODE/log`.
     pub lines: Vec<LogLine>,
@@ -312,6 +329,7 @@ pub struct BrokerLogs {
 
 /// One line of a broker's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LogLine {
     /// When it was written, on the run's clock: the node's time less its clock's offset.
     pub time_ns: Nanos,
@@ -325,6 +343,7 @@ pub struct LogLine {
 
 /// Why a log line is telling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LogPattern {
     /// Autoheal chose whose data stays and whose goes.

@@ -100,6 +100,7 @@ macro_rules! checkers {
 
         /// What they say.
         #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
         pub struct Findings {
             $(
                 $(#[$doc])+

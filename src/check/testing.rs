@@ -1,6 +1,7 @@
 //! A small run directory for unit tests: three nodes, one partition, a producer on each node.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -46,7 +47,12 @@ impl Run<'_> {
     /// Writes it.
     pub fn write(&self) -> TempDir {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let path = directory.path();
+        self.write_in(directory.path());
+        directory
+    }
+
+    /// Writes it into a directory that is there.
+    pub fn write_in(&self, path: &Path) {
         manifest().write(path).expect("run.json");
         self.history(path);
         let mut lines = String::new();
@@ -59,10 +65,9 @@ impl Run<'_> {
         let log = path.join("nodes/n1/log");
         fs::create_dir_all(&log).expect("the logs' directory");
         fs::write(log.join("rabbit@n1.log"), self.log).expect("a log");
-        directory
     }
 
-    fn history(&self, path: &std::path::Path) {
+    fn history(&self, path: &Path) {
         let (recorder, guard) =
             Recorder::create(&path.join(HISTORY_FILE), &names(), "cafe").expect("history.arrow");
         for sequence in 0..10 {
@@ -104,7 +109,7 @@ impl Run<'_> {
                     fault,
                     kind: "partition".into(),
                     description: "n1 | n2 n3".into(),
-                    groups: vec![],
+                    groups: vec![names()[..1].to_vec(), names()[1..].to_vec()],
                 },
             ),
             (
@@ -173,7 +178,8 @@ pub fn judged_with<C: Check>(
     })
 }
 
-fn names() -> Vec<NodeName> {
+/// The run's nodes.
+pub fn names() -> Vec<NodeName> {
     ["n1", "n2", "n3"].map(|name| NodeName(name.into())).into()
 }
 

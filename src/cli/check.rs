@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
+use super::Outcome;
 use super::input::UsageError;
-use super::{Outcome, print};
+use super::output::OutputArgs;
 use crate::check::judge::{RESULTS_FILE, judge, to_json};
 use crate::report;
 use crate::report::terminal;
@@ -16,6 +17,8 @@ use crate::run_dir;
 pub struct CheckArgs {
     /// What a run left: `runs/latest`, or `runs/SCENARIO/TIME`
     run_dir: PathBuf,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 impl CheckArgs {
@@ -26,7 +29,8 @@ impl CheckArgs {
         run_dir::write(&path, &to_json(&results)?)
             .with_context(|| format!("write {}", path.display()))?;
         report::write(directory, &results)?;
-        print(&terminal::text(&results))?;
+        self.output
+            .print(|| terminal::text(&results), || &results)?;
         Ok(Outcome::Judged(results.verdict))
     }
 }

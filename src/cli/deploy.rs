@@ -1,21 +1,24 @@
 //! `jtest deploy` and `jtest teardown`: a cluster on the hosts, and bare hosts again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
+use super::Outcome;
 use super::input::UsageError;
+use super::output::OutputArgs;
 use super::scenario::ScenarioArgs;
 use super::target::{self, TargetArgs};
-use super::{Outcome, print};
 use crate::diagnostic::visible;
 use crate::event::{Emit, Event};
 use crate::fault::hold::Hold;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, NodeName};
 use crate::rabbitmq::Broker;
 use crate::rabbitmq::deploy::{self, DeployError};
-use crate::remote::Host;
+use crate::remote::{Host, RemoteError};
 use crate::run::setup;
 
 /// How long the hosts stay held when jtest is killed.
@@ -35,6 +38,20 @@ pub struct DeployArgs {
 pub struct TeardownArgs {
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Serialize)]
+struct TornDown {
+    hosts: Vec<TornDownHost>,
+}
+
+#[derive(Serialize)]
+struct TornDownHost {
+    node: NodeName,
+    undone: Vec<String>,
+    error: Option<String>,
 }
 
 /// Notes go straight to the terminal: there is no run whose events they would be.
@@ -81,28 +98,72 @@ impl TeardownArgs {
             let hosts = setup::connect_all(&inventory.nodes, &self.target.options()).await?;
             let hold = take_hold(&inventory, &hosts).await?;
             let members = setup::members(&inventory.nodes, &hosts);
-            let mut outcome = Outcome::Done;
-            let mut text = String::new();
-            for (node, undone) in deploy::teardown(&members).await {
-                let line = match undone {
-                    Ok(undone) if undone.is_empty() => "nothing to undo".to_owned(),
-                    Ok(undone) => format!("undone: {}", undone.join(", ")),
-                    Err(error) => {
-                        outcome = Outcome::NotInOrder;
-                        error.to_string()
-                    }
-                };
-                text.push_str(&format!("{node}: {}\n", visible(&line)));
-            }
+            let torn_down = torn_down(deploy::teardown(&members).await);
             hold.release().await;
-            print(&text)?;
-            Ok(outcome)
+            let is_done = torn_down.hosts.iter().all(|host| host.error.is_none());
+            self.output.print(|| lines(&torn_down), || &torn_down)?;
+            Ok(if is_done {
+                Outcome::Done
+            } else {
+                Outcome::NotInOrder
+            })
         })?
     }
+}
+
+fn torn_down(hosts: BTreeMap<NodeName, Result<Vec<String>, RemoteError>>) -> TornDown {
+    let host = |(node, result): (NodeName, Result<_, RemoteError>)| TornDownHost {
+        node,
+        error: result.as_ref().err().map(ToString::to_string),
+        undone: result.unwrap_or_default(),
+    };
+    TornDown {
+        hosts: hosts.into_iter().map(host).collect(),
+    }
+}
+
+fn lines(torn_down: &TornDown) -> String {
+    let hosts = torn_down.hosts.iter().map(|host| {
+        let line = match (&host.error, host.undone.is_empty()) {
+            (Some(error), _) => error.clone(),
+            (None, true) => "nothing to undo".to_owned(),
+            (None, false) => format!("undone: {}", host.undone.join(", ")),
+        };
+        format!("{}: {}\n", host.node, visible(&line))
+    });
+    hosts.collect()
 }
 
 /// A run on the same hosts must not lose its brokers under its feet.
 async fn take_hold(inventory: &Inventory, hosts: &[Host]) -> anyhow::Result<Hold> {
     let holder = setup::holder(Timestamp::now());
     setup::take_hold(&inventory.nodes, hosts, holder, LEASE, Arc::new(Notes)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::shape::assert_documented;
+
+    #[test]
+    fn every_host_is_told() {
+        let gone = RemoteError::Unreachable {
+            node: NodeName("n3".into()),
+            purpose: "connect".into(),
+            reason: "no route".into(),
+        };
+        let told = torn_down(BTreeMap::from([
+            (
+                NodeName("n1".into()),
+                Ok(vec!["broker".into(), "packages".into()]),
+            ),
+            (NodeName("n2".into()), Ok(Vec::new())),
+            (NodeName("n3".into()), Err(gone)),
+        ]));
+        assert_documented("teardown", &told);
+        assert_eq!(
+            lines(&told),
+            "n1: undone: broker, packages\nn2: nothing to undo\nn3: n3: cannot connect: no route\n"
+        );
+    }
 }

@@ -3,7 +3,10 @@
 //! Hosts are columns and checks are lines, so that what differs between hosts stands out;
 //! what falls short follows below, with its remedy, once for all hosts that share it.
 
+use serde::Serialize;
+
 use crate::cli::Outcome;
+use crate::cli::output::OutputArgs;
 use crate::cli::target::{self, TargetArgs};
 use crate::diagnostic::visible;
 use crate::fault::hold::heal_unheld;
@@ -25,6 +28,35 @@ pub struct DoctorArgs {
     heal: bool,
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Serialize)]
+struct Examined<'c> {
+    hosts: Vec<ExaminedHost<'c>>,
+}
+
+#[derive(Serialize)]
+struct ExaminedHost<'c> {
+    node: &'c str,
+    is_ready: bool,
+    checks: Vec<Checked<'c>>,
+    shortfalls: Vec<Told<'c>>,
+}
+
+#[derive(Serialize)]
+struct Checked<'c> {
+    check: &'static str,
+    found: &'c str,
+    severity: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Told<'c> {
+    severity: &'static str,
+    what: &'c str,
+    remedy: &'c str,
 }
 
 impl DoctorArgs {
@@ -39,7 +71,9 @@ impl DoctorArgs {
             };
             (healed, examine_all(&inventory.nodes, &options).await)
         })?;
-        super::print(&(healed + &render(&checkups)))?;
+        eprint!("{healed}");
+        self.output
+            .print(|| render(&checkups), || examined(&checkups))?;
         if checkups.iter().all(Checkup::is_in_order) {
             Ok(Outcome::Done)
         } else {
@@ -70,6 +104,45 @@ async fn heal(inventory: &Inventory, options: &ConnectOptions) -> String {
         text.push('\n');
     }
     text
+}
+
+fn examined(checkups: &[Checkup]) -> Examined<'_> {
+    Examined {
+        hosts: checkups.iter().map(examined_host).collect(),
+    }
+}
+
+fn examined_host(checkup: &Checkup) -> ExaminedHost<'_> {
+    let checks = check_names().zip(&checkup.cells);
+    ExaminedHost {
+        node: &checkup.node.0,
+        is_ready: checkup.is_in_order(),
+        checks: checks.map(|(check, cell)| checked(check, cell)).collect(),
+        shortfalls: checkup.shortfalls.iter().map(told).collect(),
+    }
+}
+
+fn checked<'c>(check: &'static str, cell: &'c Cell) -> Checked<'c> {
+    Checked {
+        check,
+        found: &cell.text,
+        severity: cell.mark.map(severity),
+    }
+}
+
+fn told(shortfall: &Shortfall) -> Told<'_> {
+    Told {
+        severity: severity(shortfall.severity),
+        what: &shortfall.what,
+        remedy: &shortfall.remedy,
+    }
+}
+
+fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Needed => "needed",
+        Severity::Limits => "limits",
+    }
 }
 
 fn render(checkups: &[Checkup]) -> String {
@@ -205,6 +278,7 @@ fn shortened(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::shape::assert_documented;
     use crate::inventory::NodeName;
 
     fn checkup(name: &str, system: &str, shortfalls: Vec<Shortfall>) -> Checkup {
@@ -248,6 +322,7 @@ mod tests {
                 vec![shortfall(Severity::Limits)],
             ),
         ];
+        assert_documented("doctor", &examined(&checkups));
         insta::assert_snapshot!(render(&checkups), @r"
                    n1         n2       n3       rabbit-five…
         reachable  yes        yes      yes      yes

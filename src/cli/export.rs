@@ -35,7 +35,7 @@ impl ExportArgs {
                     File::create(path).with_context(|| format!("write {}", path.display()))?;
                 written(&mut reader, self.format, file)
             }
-            None => written(&mut reader, self.format, io::stdout().lock()),
+            None => written(&mut reader, self.format, io::stdout()),
         };
         match written {
             // Whoever reads it has seen enough.
@@ -60,7 +60,7 @@ impl ExportArgs {
     }
 }
 
-fn written(reader: &mut Reader, format: Format, to: impl Write) -> Result<(), ExportError> {
+fn written(reader: &mut Reader, format: Format, to: impl Write + Send) -> Result<(), ExportError> {
     let mut to = BufWriter::new(to);
     write(reader, format, &mut to)?;
     Ok(to.flush()?)

@@ -2,22 +2,97 @@
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
+
+use super::output::OutputArgs;
 use super::{Outcome, print};
-use crate::catalog::{Aim, KINDS, Kind, Lasting, Parameter};
+use crate::catalog::{Aim, KINDS, Kind, Lasting, Need, Parameter};
 
 /// What was typed after `jtest faults`.
 #[derive(Debug, clap::Args)]
 pub struct FaultsArgs {
     /// As the page `docs/faults.md`
-    #[arg(long)]
+    #[arg(long, conflicts_with = "output")]
     markdown: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    faults: Vec<Described>,
+}
+
+#[derive(Serialize)]
+struct Described {
+    name: &'static str,
+    group: String,
+    about: &'static str,
+    aim: &'static str,
+    lasts: &'static str,
+    settings: Vec<DescribedSetting>,
+    needs: Vec<Vec<&'static str>>,
+    proof: &'static str,
+    undo: &'static str,
+}
+
+#[derive(Serialize)]
+struct DescribedSetting {
+    name: &'static str,
+    about: &'static str,
+    takes: String,
+    default: Option<&'static str>,
+    is_required: bool,
 }
 
 impl FaultsArgs {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
-        print(&if self.markdown { markdown() } else { list() })?;
+        if self.markdown {
+            print(&markdown())?;
+        } else {
+            self.output.print(list, listed)?;
+        }
         Ok(Outcome::Done)
     }
+}
+
+fn listed() -> Listed {
+    let described = |kind: &Kind| Described {
+        name: kind.name,
+        group: kind.group.to_string(),
+        about: kind.about,
+        aim: match kind.aim {
+            Aim::Groups => "groups",
+            Aim::Nodes => "on",
+        },
+        lasts: match kind.lasting {
+            Lasting::Lasting => "until-undone",
+            Lasting::Moment => "moment",
+        },
+        settings: kind.parameters.iter().map(described_setting).collect(),
+        needs: needs(kind),
+        proof: kind.proof,
+        undo: kind.undo,
+    };
+    Listed {
+        faults: KINDS.iter().map(described).collect(),
+    }
+}
+
+fn described_setting(parameter: &Parameter) -> DescribedSetting {
+    DescribedSetting {
+        name: parameter.name,
+        about: parameter.about,
+        takes: parameter.takes.to_string(),
+        default: parameter.default,
+        is_required: parameter.is_required,
+    }
+}
+
+/// Of each inner list a host must have at least one.
+fn needs(kind: &Kind) -> Vec<Vec<&'static str>> {
+    let names = |any: &&[Need]| any.iter().map(|need| need.name()).collect();
+    kind.needs.iter().map(names).collect()
 }
 
 fn list() -> String {
@@ -105,10 +180,7 @@ fn section(kind: &Kind) -> String {
         Lasting::Lasting => "until it is undone",
         Lasting::Moment => "it is over when it is done",
     };
-    let needs = kind.needs.iter().map(|any| {
-        let names: Vec<_> = any.iter().map(|need| need.name()).collect();
-        names.join(" or ")
-    });
+    let needs = needs(kind).into_iter().map(|any| any.join(" or "));
     let mut text = format!(
         "\n### `{}`\n\n{}\n\n| | |\n| --- | --- |\n",
         kind.name, kind.about
@@ -127,6 +199,14 @@ fn section(kind: &Kind) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::shape::assert_documented;
+
+    #[test]
+    fn machines_get_the_table() {
+        let listed = listed();
+        assert_eq!(listed.faults.len(), KINDS.len());
+        assert_documented("faults", &listed);
+    }
 
     #[test]
     fn the_page_is_the_table() {

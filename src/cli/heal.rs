@@ -2,7 +2,10 @@
 //!
 //! It needs nothing of the run that did it, and breaks that run's hold.
 
+use serde::Serialize;
+
 use crate::cli::Outcome;
+use crate::cli::output::OutputArgs;
 use crate::cli::target::{self, TargetArgs};
 use crate::fault::hold::{HealReport, heal_all};
 use crate::inventory::{Inventory, NodeName};
@@ -14,6 +17,25 @@ use crate::run::setup::who;
 pub struct HealArgs {
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Serialize)]
+struct Told<'h> {
+    hosts: Vec<ToldHost<'h>>,
+}
+
+#[derive(Serialize)]
+struct ToldHost<'h> {
+    node: &'h str,
+    is_healed: bool,
+    undone: &'h [String],
+    resisting: &'h [String],
+    held_by: Option<String>,
+    firewall_as_before: Option<bool>,
+    firewall_differences: &'h [String],
+    error: Option<String>,
 }
 
 /// How it went, host by host.
@@ -24,7 +46,7 @@ impl HealArgs {
         let inventory = self.target.inventory()?;
         let options = self.target.options();
         let healed = target::block_on(heal(&inventory, &options))?;
-        super::print(&render(&healed))?;
+        self.output.print(|| render(&healed), || told(&healed))?;
         if healed.iter().all(|(_, result)| result.is_ok()) {
             Ok(Outcome::Done)
         } else {
@@ -47,6 +69,25 @@ async fn heal(inventory: &Inventory, options: &ConnectOptions) -> Healed {
     let order = |node: &NodeName| inventory.nodes.iter().position(|other| other.name == *node);
     healed.sort_by_key(|(node, _)| order(node));
     healed
+}
+
+fn told(healed: &Healed) -> Told<'_> {
+    let hosts = healed.iter().map(|(node, result)| {
+        let report = result.as_ref().ok();
+        ToldHost {
+            node: &node.0,
+            is_healed: report.is_some(),
+            undone: report.map_or(&[], |report| &report.found),
+            resisting: report.map_or(&[], |report| &report.resisting),
+            held_by: report.and_then(|report| Some(report.holder.as_ref()?.to_string())),
+            firewall_as_before: report.and_then(|report| report.firewall_as_before),
+            firewall_differences: report.map_or(&[], |report| &report.firewall_differences),
+            error: result.as_ref().err().map(ToString::to_string),
+        }
+    });
+    Told {
+        hosts: hosts.collect(),
+    }
 }
 
 fn render(healed: &Healed) -> String {
@@ -99,6 +140,7 @@ fn describe(report: &HealReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::shape::assert_documented;
     use crate::fault::hold::Holder;
 
     #[test]
@@ -116,7 +158,7 @@ mod tests {
             firewall_differences: vec!["> -A INPUT -j X".into()],
             not_ours: false,
             rebooted_under: Vec::new(),
-            resisting: Vec::new(),
+            resisting: vec!["chains in ip6tables".into()],
             waiting: Vec::new(),
         };
         let gone = RemoteError::Unreachable {
@@ -136,8 +178,9 @@ mod tests {
             (NodeName("n3".into()), Err(resisting)),
             (NodeName("n10".into()), Err(gone)),
         ];
+        assert_documented("heal", &told(&healed));
         insta::assert_snapshot!(render(&healed), @r"
-        n1   undone: chains in iptables with 8 rules, lease; held by run r1 of kim@desk (pid 7, `jtest run`, since 2026-11-23T09:00:00Z); others changed its firewall meanwhile:
+        n1   undone: chains in iptables with 8 rules, lease; resisting: chains in ip6tables; held by run r1 of kim@desk (pid 7, `jtest run`, since 2026-11-23T09:00:00Z); others changed its firewall meanwhile:
               > -A INPUT -j X
         n2   nothing to undo
         n3   not healed: n3: cannot heal it: exit status 1; it said: no such file

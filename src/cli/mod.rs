@@ -11,11 +11,20 @@ mod fault;
 mod faults;
 mod heal;
 pub mod input;
+mod log;
 mod netns;
+mod output;
 mod plan;
+mod reference;
+mod report;
 mod run;
+mod runs;
 mod scenario;
 mod scenarios;
+mod serve;
+#[cfg(test)]
+mod shape;
+mod synth;
 mod target;
 
 use std::ffi::OsString;
@@ -24,7 +33,7 @@ use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::input::UsageError;
 use crate::check::Verdict;
@@ -41,6 +50,8 @@ use crate::run::Refusal;
     after_help = "Exit codes: 0 valid or done, 1 invalid or not in order, 2 unknown, 254 bad usage or input, 255 crashed."
 )]
 struct Arguments {
+    #[command(flatten)]
+    log: log::LogArgs,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -63,12 +74,24 @@ enum Verb {
     Faults(faults::FaultsArgs),
     /// Judge what a run left once more, without a network
     Check(check::CheckArgs),
-    /// Write the history of a run as JSON, CSV or EDN, for other tools
+    /// Write the report of a run again: one page, and the file for CI systems
+    Report(report::ReportArgs),
+    /// Write the history of a run as JSON, CSV, Parquet or EDN, for other tools
     Export(export::ExportArgs),
+    /// Write what a run would leave, from no cluster: a synthetic history, legal or with planted defects
+    Synth(synth::SynthArgs),
     /// Show what a scenario would do with a seed, without touching a host
     Plan(plan::PlanArgs),
     /// List the built-in scenarios, or print one
     Scenarios(scenarios::ScenariosArgs),
+    /// List the runs, compare two of them, or remove old ones
+    Runs(runs::RunsArgs),
+    /// Show the runs in a browser, on 127.0.0.1 alone
+    Serve(serve::ServeArgs),
+    /// Print what makes a shell complete jtest's command line
+    Completions(reference::CompletionsArgs),
+    /// Write the man pages, one for each verb
+    Man(reference::ManArgs),
 }
 
 /// How a verb ended without an error.
@@ -95,29 +118,44 @@ impl From<Outcome> for ExitCode {
 /// Runs what was typed and maps its end to the exit code.
 pub fn main() -> ExitCode {
     let arguments = with_verb(std::env::args_os().collect());
-    let verb = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments.verb,
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
         Err(error) => return not_parsed(&error),
     };
-    let ended = match verb {
-        Verb::Run(arguments) => arguments.run(),
-        Verb::Doctor(arguments) => arguments.run(),
-        Verb::Deploy(arguments) => arguments.run(),
-        Verb::Teardown(arguments) => arguments.run(),
-        Verb::Heal(arguments) => arguments.run(),
-        Verb::Fault(arguments) => arguments.run(),
-        Verb::Faults(arguments) => arguments.run(),
-        Verb::Check(arguments) => arguments.run(),
-        Verb::Export(arguments) => arguments.run(),
-        Verb::Plan(arguments) => arguments.run(),
-        Verb::Scenarios(arguments) => arguments.run(),
-    };
-    match ended {
+    match arguments.run() {
         Ok(outcome) => outcome.into(),
         Err(error) => {
             complain(&format!("{error:#}"));
             let is_usage = error.is::<UsageError>() || error.is::<Refusal>();
             ExitCode::from(if is_usage { 254 } else { 255 })
+        }
+    }
+}
+
+impl Arguments {
+    fn run(self) -> anyhow::Result<Outcome> {
+        let log = self.log.log()?;
+        if !matches!(self.verb, Verb::Run(_)) {
+            log.begin()?;
+        }
+        match self.verb {
+            Verb::Run(arguments) => arguments.run(log),
+            Verb::Doctor(arguments) => arguments.run(),
+            Verb::Deploy(arguments) => arguments.run(),
+            Verb::Teardown(arguments) => arguments.run(),
+            Verb::Heal(arguments) => arguments.run(),
+            Verb::Fault(arguments) => arguments.run(),
+            Verb::Faults(arguments) => arguments.run(),
+            Verb::Check(arguments) => arguments.run(),
+            Verb::Report(arguments) => arguments.run(),
+            Verb::Export(arguments) => arguments.run(),
+            Verb::Synth(arguments) => arguments.run(),
+            Verb::Plan(arguments) => arguments.run(),
+            Verb::Scenarios(arguments) => arguments.run(),
+            Verb::Runs(arguments) => arguments.run(),
+            Verb::Serve(arguments) => arguments.run(),
+            Verb::Completions(arguments) => arguments.run(Arguments::command()),
+            Verb::Man(arguments) => arguments.run(Arguments::command()),
         }
     }
 }
@@ -141,11 +179,30 @@ fn complain(error: &str) {
 /// other than those that jtest has without a verb, the verb is `run`.
 fn with_verb(mut typed: Vec<OsString>) -> Vec<OsString> {
     let own = ["-h", "--help", "-V", "--version"];
-    let first = typed.get(1).and_then(|first| first.to_str());
+    let mut words = typed.iter().skip(1).map(|word| word.to_str());
+    let mut first = words.next();
+    while let Some(Some(word)) = first {
+        match word {
+            "--log-level" | "--log-file" => drop(words.next()),
+            _ if is_of_log(word) => {}
+            _ => break,
+        }
+        first = words.next();
+    }
+    let first = first.flatten();
     if first.is_some_and(|first| first.starts_with('-') && !own.contains(&first)) {
         typed.insert(1, "run".into());
     }
     typed
+}
+
+/// Whether the word is an option of the log by itself, which says nothing of the verb.
+fn is_of_log(word: &str) -> bool {
+    let is_count = |letters: &str| !letters.is_empty() && letters.bytes().all(|byte| byte == b'v');
+    word == "--verbose"
+        || word.starts_with("--log-level=")
+        || word.starts_with("--log-file=")
+        || word.strip_prefix('-').is_some_and(is_count)
 }
 
 /// Help and version are what was asked for; the rest is bad usage.
@@ -180,8 +237,6 @@ fn host_keys_parser() -> impl TypedValueParser<Value = HostKeyPolicy> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn verb(line: &str) -> Result<Verb, ErrorKind> {
@@ -199,13 +254,19 @@ mod tests {
             "jtest -i lab.yaml --seed 3",
             "jtest --set workload.rate=3 --inventory=lab.yaml --scenario partitions",
             "jtest run -i lab.yaml",
+            "jtest -vv -i lab.yaml",
+            "jtest --log-level debug --log-file x -i lab.yaml",
         ] {
             assert!(matches!(verb(line), Ok(Verb::Run(_))), "{line}");
         }
-        assert!(matches!(
-            verb("jtest doctor -i lab.yaml"),
-            Ok(Verb::Doctor(_))
-        ));
+        for line in [
+            "jtest doctor -i lab.yaml",
+            "jtest -v doctor -i lab.yaml",
+            "jtest --log-level=debug --log-file doctor doctor -i lab.yaml",
+            "jtest doctor -i lab.yaml -vv --log-file x",
+        ] {
+            assert!(matches!(verb(line), Ok(Verb::Doctor(_))), "{line}");
+        }
         assert!(matches!(verb("jtest scenarios"), Ok(Verb::Scenarios(_))));
         for (line, kind) in [
             ("jtest --help", ErrorKind::DisplayHelp),
@@ -213,6 +274,14 @@ mod tests {
             ("jtest", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
             ("jtest --seed 3", ErrorKind::MissingRequiredArgument),
             ("jtest lab.yaml", ErrorKind::InvalidSubcommand),
+            (
+                "jtest heal -i x --log-level jtest=loud",
+                ErrorKind::ValueValidation,
+            ),
+            (
+                "jtest heal -i x --log-level info -v",
+                ErrorKind::ArgumentConflict,
+            ),
         ] {
             assert_eq!(verb(line).map(|_| ()), Err(kind), "{line}");
         }

@@ -26,6 +26,11 @@ pub fn enter(namespace: &str) -> Result<(), UsageError> {
             "entered the network namespace {namespace}, but am not in it"
         )));
     }
+    if !is_root()? {
+        return Err(UsageError(format!(
+            "the inventory's hosts are in the network namespace {namespace}, which only root may enter; run jtest as root: sudo jtest ..."
+        )));
+    }
     let program = std::env::current_exe().map_err(|error| {
         UsageError(format!(
             "cannot find my own program to run it again: {error}"
@@ -38,8 +43,21 @@ pub fn enter(namespace: &str) -> Result<(), UsageError> {
         .env(ENTERED, namespace)
         .exec();
     Err(UsageError(format!(
-        "cannot run `ip netns exec {namespace}`: {error}; iproute2 must be installed and jtest run as root for hosts in a namespace"
+        "cannot run `ip netns exec {namespace}`: {error}; it takes iproute2 (apt-get install iproute2)"
     )))
+}
+
+/// Whether the effective user is root, as the kernel tells it.
+fn is_root() -> Result<bool, UsageError> {
+    let status = std::fs::read_to_string("/proc/self/status")
+        .map_err(|error| UsageError(format!("cannot see which user I am: {error}")))?;
+    Ok(effective_user(&status) == Some("0"))
+}
+
+/// `Uid:` has the real, the effective, the saved and the file system's user.
+fn effective_user(status: &str) -> Option<&str> {
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_whitespace().nth(1)
 }
 
 /// A namespace is known by its inode, under whichever name.
@@ -70,6 +88,14 @@ mod tests {
         let error = enter("jtest-no-such-lab").unwrap_err().to_string();
         assert!(error.contains("jtest-no-such-lab"), "{error}");
         assert!(error.contains("scripts/lab up"), "{error}");
+    }
+
+    #[test]
+    fn the_effective_user_is_the_one_that_counts() {
+        let status = "Name:\tjtest\nUid:\t1000\t0\t1000\t1000\nGid:\t7\t7\t7\t7\n";
+        assert_eq!(effective_user(status), Some("0"));
+        assert_eq!(effective_user("Name:\tjtest\n"), None);
+        assert!(is_root().is_ok());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::input::{self, UsageError};
+use super::output::OutputArgs;
 use super::{Outcome, scenario};
 use crate::inventory::NodeName;
 use crate::schedule::{self, Plan};
@@ -27,9 +28,8 @@ pub struct PlanArgs {
     /// How many nodes there are, named n1, n2 and so on, where no inventory is given
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=NODES_MAX))]
     nodes: u8,
-    /// Print the plan as `run.json` would have it
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Serialize)]
@@ -48,18 +48,14 @@ impl PlanArgs {
         let seed = self.seed.unwrap_or_else(rand::random);
         let plan = schedule::plan(&scenario, &nodes, seed)
             .map_err(|misfits| UsageError(misfits.to_string()))?;
-        let text = if self.json {
-            let planned = Planned {
-                scenario: &scenario.name,
-                seed,
-                nodes: &nodes,
-                schedule: &plan,
-            };
-            serde_json::to_string_pretty(&planned)? + "\n"
-        } else {
-            shown(&scenario.name, seed, &nodes, &plan)
+        let planned = || Planned {
+            scenario: &scenario.name,
+            seed,
+            nodes: &nodes,
+            schedule: &plan,
         };
-        super::print(&text)?;
+        let text = || shown(&scenario.name, seed, &nodes, &plan);
+        self.output.print(text, planned)?;
         Ok(Outcome::Done)
     }
 
@@ -106,6 +102,7 @@ fn shown(scenario: &str, seed: u64, nodes: &[NodeName], plan: &Plan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::shape::assert_documented;
     use crate::scenario::{DEFAULT, builtin};
 
     #[test]
@@ -113,6 +110,13 @@ mod tests {
         let (scenario, _) = builtin(DEFAULT).unwrap().parse(&[]).unwrap();
         let nodes: Vec<_> = (1..=5).map(|n| NodeName(format!("n{n}"))).collect();
         let plan = schedule::plan(&scenario, &nodes, 7).unwrap();
+        let planned = Planned {
+            scenario: &scenario.name,
+            seed: 7,
+            nodes: &nodes,
+            schedule: &plan,
+        };
+        assert_documented("plan", &planned);
         insta::assert_snapshot!(shown(&scenario.name, 7, &nodes, &plan), @r"
         partitions with seed 7 on n1 n2 n3 n4 n5
 

@@ -1,8 +1,11 @@
-//! The history in formats of others: lines of JSON, CSV, and EDN as Jepsen writes it.
+//! The history in formats of others: lines of JSON, CSV, Parquet, and EDN as Jepsen writes it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
 
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
 use serde::Serialize;
 
 use super::operation::{Action, Cause, Entry, Nanos, Phase};
@@ -16,6 +19,8 @@ pub enum Format {
     Jsonl,
     /// The same columns, after a line with their names
     Csv,
+    /// The columns of `history.arrow` as they are
+    Parquet,
     /// An operation a line, as Jepsen's checkers, Knossos and Elle read them
     Edn,
 }
@@ -31,8 +36,20 @@ pub enum ExportError {
     Write(#[from] io::Error),
 }
 
+/// The cause itself, since a reader that has seen enough is told by its kind.
+fn from_csv(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
 /// Writes everything that can be read of a history.
-pub fn write(reader: &mut Reader, format: Format, to: &mut impl Write) -> Result<(), ExportError> {
+pub fn write(
+    reader: &mut Reader,
+    format: Format,
+    to: &mut (impl Write + Send),
+) -> Result<(), ExportError> {
     let nodes = reader.nodes().to_vec();
     match format {
         Format::Jsonl => each(reader, |entry| {
@@ -42,15 +59,28 @@ pub fn write(reader: &mut Reader, format: Format, to: &mut impl Write) -> Result
         Format::Csv => {
             let mut csv = csv::Writer::from_writer(to);
             each(reader, |entry| {
-                csv.serialize(row(&nodes, &entry)).map_err(io::Error::other)
+                csv.serialize(row(&nodes, &entry)).map_err(from_csv)
             })?;
             Ok(csv.flush()?)
         }
+        Format::Parquet => parquet(reader, to),
         Format::Edn => {
             let mut edn = Edn::default();
             each(reader, |entry| edn.write(&nodes, &entry, to))
         }
     }
+}
+
+fn parquet(reader: &mut Reader, to: &mut (impl Write + Send)) -> Result<(), ExportError> {
+    let compression = Compression::ZSTD(ZstdLevel::default());
+    let properties = WriterProperties::builder().set_compression(compression);
+    let mut writer = ArrowWriter::try_new(to, reader.schema(), Some(properties.build()))
+        .map_err(io::Error::other)?;
+    while let Some(batch) = reader.next_batch()? {
+        writer.write(batch.columns()).map_err(io::Error::other)?;
+    }
+    writer.close().map_err(io::Error::other)?;
+    Ok(())
 }
 
 fn each(
@@ -219,6 +249,8 @@ impl Edn {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::history::recorder::Recorder;
 
@@ -243,11 +275,9 @@ mod tests {
         }
     }
 
-    fn written(format: Format) -> String {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("history.arrow");
+    fn record(path: &Path) {
         let nodes = [NodeName("n1".into())];
-        let (recorder, guard) = Recorder::create(&path, &nodes, "cafe").unwrap();
+        let (recorder, guard) = Recorder::create(path, &nodes, "cafe").unwrap();
         for entry in [
             entry(1, Action::Publish, Phase::Invoke, 0),
             entry(2, Action::Publish, Phase::Invoke, 1),
@@ -260,6 +290,12 @@ mod tests {
             recorder.record(entry);
         }
         guard.finish().unwrap();
+    }
+
+    fn written(format: Format) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("history.arrow");
+        record(&path);
         let mut text = Vec::new();
         write(&mut Reader::open(&path).unwrap(), format, &mut text).unwrap();
         String::from_utf8(text).unwrap()
@@ -287,5 +323,24 @@ mod tests {
         2,1,n1,invoke,publish,1,1,0,none,1,false,0,
         ");
         insta::assert_snapshot!(written(Format::Jsonl).lines().nth(3).unwrap(), @r#"{"time_ns":4,"process":1,"node":"n1","phase":"info","action":"publish","producer":1,"sequence":1,"attempt":0,"cause":"confirm-timeout","intended_ns":null,"redelivered":false,"queue":0,"tag":null}"#);
+    }
+
+    #[test]
+    fn parquet_gives_the_columns_back() {
+        use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("history.arrow");
+        record(&path);
+        let to = directory.path().join("history.parquet");
+        let mut reader = Reader::open(&path).unwrap();
+        let file = std::fs::File::create(&to).unwrap();
+        write(&mut reader, Format::Parquet, &mut &file).unwrap();
+        let file = std::fs::File::open(&to).unwrap();
+        let read = ParquetRecordBatchReader::try_new(file, 1000).unwrap();
+        let rows: Vec<_> = read.map(Result::unwrap).collect();
+        let written = Reader::open(&path).unwrap().next_batch().unwrap().unwrap();
+        assert_eq!(rows, [written.columns().clone()]);
+        assert!(written.len() > 3);
     }
 }

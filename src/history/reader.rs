@@ -16,7 +16,7 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, BooleanArray, Int64Array, PrimitiveArray, RecordBatch, UInt64Array};
 use arrow_ipc::reader::StreamReader;
-use arrow_schema::ArrowError;
+use arrow_schema::{ArrowError, SchemaRef};
 
 use super::frames::Frames;
 use super::operation::{Action, Cause, Entry, Nanos, Phase};
@@ -111,6 +111,11 @@ impl Reader {
         &self.nodes
     }
 
+    /// The columns, with the metadata.
+    pub fn schema(&self) -> SchemaRef {
+        self.stream.schema()
+    }
+
     /// The next batch; `None` at the end of what is whole.
     pub fn next_batch(&mut self) -> Result<Option<Batch>, HistoryError> {
         if self.torn {
@@ -167,6 +172,11 @@ impl Batch {
             return Err("it names a node that is not in its list".to_owned());
         }
         Ok(batch)
+    }
+
+    /// The columns as they are.
+    pub fn columns(&self) -> &RecordBatch {
+        &self.batch
     }
 
     /// How many entries.

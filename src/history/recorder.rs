@@ -56,8 +56,10 @@ impl Recorder {
             .map_err(io_error)?
             .with_dictionary_handling(DictionaryHandling::Resend);
         let file = BufWriter::new(File::create(path)?);
-        let writer =
+        let mut writer =
             StreamWriter::try_new_with_options(file, &schema, options).map_err(io_error)?;
+        // A run that is killed before its first entry leaves a history, too.
+        writer.get_mut().flush()?;
         let (sender, receiver) = sync_channel(QUEUE_MAX);
         let failed = Arc::new(AtomicBool::new(false));
         let mut worker = Worker {

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 /// The name of a node, as the inventory's key says it (`n1`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct NodeName(pub String);
 

@@ -346,3 +346,67 @@ fn credentials(source: &Source) -> Result<(Credentials, bool), DeployError> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::remote::fake::Fake;
+    use crate::scenario::QueueType;
+    use crate::scenario::testing::scenario;
+
+    struct Ignored;
+
+    impl Emit for Ignored {
+        fn emit(&self, _: Event) {}
+    }
+
+    /// Hosts whose package sources have this version, which cannot be installed.
+    fn hosts(version: &str) -> Vec<Arc<Fake>> {
+        let survey = |n| format!("candidate={version}\nversions={version}\naddress=192.0.2.{n}\n");
+        (1..=3)
+            .map(|n| Fake::new(format!("n{n}")).on("look for a broker", survey(n)))
+            .map(|fake| Arc::new(fake.fails("install RabbitMQ", 100, "no space left")))
+            .collect()
+    }
+
+    async fn deploy(hosts: &[Arc<Fake>], kind: QueueType) -> DeployError {
+        let mut scenario = scenario();
+        scenario.queue.kind = kind;
+        let members = (1..).zip(hosts).map(|(n, host)| Member {
+            name: NodeName(format!("n{n}")),
+            host: host.clone(),
+            address: format!("192.0.2.{n}"),
+            peer_address: format!("192.0.2.{n}"),
+            is_disposable: true,
+        });
+        let deployed = Broker::deploy(members.collect(), &scenario, &Ignored).await;
+        deployed.expect_err("an error")
+    }
+
+    fn purposes(host: &Fake) -> Vec<String> {
+        let scripts = host.scripts().into_iter();
+        scripts.map(|script| script.purpose).collect()
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_the_coming_broker_has_not_is_refused_before_anything_is_touched() {
+        let modern = hosts("4.0.5-8");
+        let error = deploy(&modern, QueueType::Mirrored).await;
+        assert!(matches!(error, DeployError::Refused(_)), "{error}");
+        assert!(
+            error.to_string().contains("has no mirrored queues"),
+            "{error}"
+        );
+        for host in &modern {
+            assert_eq!(purposes(host), ["look for a broker"]);
+            assert_eq!(host.files(), []);
+        }
+        let fitting = hosts("3.10.8-1.1+deb12u1");
+        let error = deploy(&fitting, QueueType::Mirrored).await;
+        assert!(matches!(error, DeployError::Hosts(_)), "{error}");
+        for host in &fitting {
+            assert_eq!(purposes(host), ["look for a broker", "install RabbitMQ"]);
+        }
+    }
+}

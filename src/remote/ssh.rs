@@ -67,6 +67,7 @@ impl fmt::Debug for Ssh {
 impl Ssh {
     /// Connects and logs in.
     pub async fn connect(node: &Node, options: &ConnectOptions) -> Result<Self, RemoteError> {
+        tracing::debug!(node = %node.name, address = %node.address, "connecting");
         let route = route(node, options)
             .await
             .map_err(|reason| RemoteError::Unreachable {

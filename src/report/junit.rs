@@ -1,17 +1,18 @@
 //! `junit.xml`: a case for each checker, each fault and each condition, as CI systems read it.
 //!
-//! Unknown is an error rather than a failure: nothing is proven broken, and nothing passed.
+//! Unknown is an error rather than a failure: nothing is proven broken, and nothing passed. A finding that the scenario
+//! only has reported is skipped where it is not valid.
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::check::Verdict;
-use crate::check::results::{AwaitCoverage, FaultCoverage, Results};
+use crate::check::results::{AwaitCoverage, FaultCoverage, Part, Results};
 
 /// The file.
 pub fn text(results: &Results) -> Result<String, quick_junit::SerializeError> {
     let mut suite = TestSuite::new(format!("jtest.{}", results.scenario));
     for part in results.parts() {
-        suite.add_test_case(case(part.name, part.verdict, part.summary));
+        suite.add_test_case(part_case(&part));
     }
     for fault in &results.coverage.data.faults {
         suite.add_test_case(fault_case(fault));
@@ -24,6 +25,16 @@ pub fn text(results: &Results) -> Result<String, quick_junit::SerializeError> {
     report.to_string()
 }
 
+/// A finding that changes no verdict fails nothing.
+fn part_case(part: &Part<'_>) -> TestCase {
+    if part.decides || part.verdict == Verdict::Valid {
+        return case(part.name, part.verdict, part.summary);
+    }
+    let mut case = TestCase::new(part.name, TestCaseStatus::skipped());
+    case.status.set_message(part.summary);
+    case
+}
+
 fn case(name: &str, verdict: Verdict, summary: &str) -> TestCase {
     let status = match verdict {
         Verdict::Valid => TestCaseStatus::success(),
@@ -32,6 +43,16 @@ fn case(name: &str, verdict: Verdict, summary: &str) -> TestCase {
     };
     let mut case = TestCase::new(name, status);
     case.status.set_message(summary);
+    case
+}
+
+/// A finding that does not decide fails nothing.
+fn part_case(part: &Part<'_>) -> TestCase {
+    let mut case = case(part.name, part.verdict, part.summary);
+    if !part.decides && part.verdict != Verdict::Valid {
+        case.status = TestCaseStatus::skipped();
+        case.status.set_message(part.summary);
+    }
     case
 }
 

@@ -1,9 +1,20 @@
 //! What people and machines read of a run: the terminal's summary, `junit.xml`, `report.html`.
 //!
-//! Everything is made from the run directory, so `jtest check` makes the same again.
+//! Everything is made from the run directory, so `jtest report` and `jtest check` make the same again.
 
+mod cluster;
+mod drawing;
+mod environment;
+mod escape;
+mod faults;
+mod files;
 mod html;
 mod junit;
+mod logs;
+mod losses;
+mod pass;
+mod script;
+mod series;
 pub mod terminal;
 
 use std::path::Path;
@@ -14,13 +25,16 @@ use crate::check::results::Results;
 use crate::manifest::Manifest;
 use crate::run_dir;
 
+/// Its name in a run directory.
+pub const REPORT_FILE: &str = "report.html";
+
 /// Writes `junit.xml` and `report.html` into the run directory.
 pub fn write(directory: &Path, results: &Results) -> anyhow::Result<()> {
     let manifest = Manifest::read(directory)?;
     let junit = junit::text(results).context("make junit.xml")?;
     run_dir::write(&directory.join("junit.xml"), junit.as_bytes()).context("write junit.xml")?;
-    let html = html::text(&manifest, results).context("make report.html")?;
-    run_dir::write(&directory.join("report.html"), html.as_bytes()).context("write report.html")
+    let html = html::text(directory, &manifest, results).context("make report.html")?;
+    run_dir::write(&directory.join(REPORT_FILE), html.as_bytes()).context("write report.html")
 }
 
 #[cfg(test)]

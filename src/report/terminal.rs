@@ -345,9 +345,9 @@ fn logs(out: &mut String, lines: &[LogLine]) -> fmt::Result {
 }
 
 /// Those that best explain a loss, in the order of time.
-fn most_telling(lines: &[LogLine]) -> Vec<&LogLine> {
+pub fn most_telling<'a>(lines: impl IntoIterator<Item = &'a LogLine>) -> Vec<&'a LogLine> {
     let mut ranked: Vec<(u8, &LogLine)> = lines
-        .iter()
+        .into_iter()
         .filter_map(|line| Some((rank(line)?, line)))
         .collect();
     ranked.sort_by_key(|(rank, _)| *rank);
@@ -421,7 +421,8 @@ fn value(lost: &LostValue) -> String {
     )
 }
 
-fn window(window: Window) -> String {
+/// Where a moment lies among the faults.
+pub fn window(window: Window) -> String {
     match window {
         Window::Before => "before the first fault".to_owned(),
         Window::During(fault) => format!("during fault {}", fault.0),

@@ -1,9 +1,11 @@
-use quick_junit::Report;
+use quick_junit::{Report, TestCaseStatus};
 
 use super::*;
+use crate::check::Verdict;
 use crate::check::judge::judge;
 use crate::check::results::AwaitCoverage;
 use crate::check::testing::Run;
+use crate::scenario::Checker;
 use crate::schedule::AwaitId;
 
 fn terminal_text(run: &Run<'_>) -> String {
@@ -54,7 +56,7 @@ fn a_hostile_log_does_nothing_in_page_and_terminal() {
     let results = judge(directory.path()).expect("results");
     write(directory.path(), &results).expect("the report");
     let page = std::fs::read_to_string(directory.path().join("report.html")).expect("a page");
-    assert!(!page.contains("<script"));
+    assert!(!page.contains("<script>alert"));
     assert!(page.contains("&#60;script&#62;alert(1)"));
     let shown = terminal::text(&results);
     assert!(shown.contains("<script>alert(1)</script>"), "{shown}");
@@ -73,9 +75,56 @@ fn junit_is_read_as_it_was_meant() {
     let report = Report::deserialize_from_str(&text).expect("JUnit");
     assert_eq!(
         (report.tests, report.failures, report.errors),
-        (4, 0, 2),
+        (7, 0, 2),
         "{text}"
     );
+}
+
+#[test]
+fn what_is_only_reported_fails_no_case() {
+    let mut results = judge(Run::default().write().path()).expect("results");
+    let duplicates = results.findings.duplicates.as_mut().expect("a finding");
+    duplicates.verdict = Verdict::Invalid;
+    duplicates.summary = "2 came again".to_owned();
+    let text = junit::text(&results).expect("junit.xml");
+    assert!(text.contains(r#"failures="0""#), "{text}");
+    assert!(
+        text.contains(r#"<skipped message="2 came again"/>"#),
+        "{text}"
+    );
+    results.reported.clear();
+    let text = junit::text(&results).expect("junit.xml");
+    assert!(
+        text.contains(r#"<failure message="2 came again"/>"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn junit_has_a_case_for_each_checker_and_each_fault() {
+    let run = Run {
+        lost: 4..6,
+        ..Run::default()
+    };
+    let mut results = judge(run.write().path()).expect("results");
+    results.coverage.data.faults[0].description = Some("cut <n1> & \u{1b}[2J\0 ]]>".into());
+    let read = |results: &Results| {
+        let text = junit::text(results).expect("junit.xml");
+        Report::deserialize_from_str(&text).expect("JUnit")
+    };
+    let report = read(&results);
+    let cases = &report.test_suites[0].test_cases;
+    let names: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();
+    assert_eq!(names[..3], ["total-queue", "coverage", "evidence"]);
+    assert!(names[3].starts_with("fault-1 cut <n1> & "), "{names:?}");
+    assert!(!names[3].contains(['\u{1b}', '\0']), "{names:?}");
+    assert_eq!((names.len(), report.failures), (4, 1));
+
+    results.reported = vec![Checker::TotalQueue];
+    let report = read(&results);
+    let first = &report.test_suites[0].test_cases[0].status;
+    assert!(matches!(first, TestCaseStatus::Skipped { .. }), "{first:?}");
+    assert_eq!(report.failures, 0, "what does not decide fails nothing");
 }
 
 #[test]
@@ -110,7 +159,7 @@ fn what_was_waited_for_is_told_everywhere() {
     }
     let text = junit::text(&results).expect("junit.xml");
     let report = Report::deserialize_from_str(&text).expect("JUnit");
-    assert_eq!((report.tests, report.errors), (8, 3), "{text}");
+    assert_eq!((report.tests, report.errors), (11, 3), "{text}");
     let directory = Run::default().write();
     write(directory.path(), &results).expect("the report");
     let page = std::fs::read_to_string(directory.path().join("report.html")).expect("a page");

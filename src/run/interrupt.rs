@@ -31,6 +31,13 @@ impl Interrupt {
         Ok(Self { receiver })
     }
 
+    /// One that a test raises by its own hand.
+    #[cfg(test)]
+    pub fn by_hand() -> (watch::Sender<Urgency>, Self) {
+        let (sender, receiver) = watch::channel(Urgency::None);
+        (sender, Self { receiver })
+    }
+
     /// Waits until the urgency is at least this; for ever, if nobody is in a hurry.
     pub async fn at_least(&self, urgency: Urgency) {
         let mut receiver = self.receiver.clone();

@@ -19,15 +19,13 @@ use crate::inventory::NodeName;
 use crate::nemesis::{self, NemesisContext, NemesisEnd, NemesisOutcome, Said, World};
 use crate::rabbitmq::{Broker, PEER_PORT};
 use crate::scenario::Amount;
+use crate::schedule::LOAD_TAIL;
 use crate::workload::load::{self, LoadContext, LoadSummary};
 use crate::workload::{Record, Tally};
 
 use super::Run;
 use super::interrupt::Urgency;
 use super::setup::Ready;
-
-/// A load that lasts as long as the schedule goes on for this long after its last heal.
-const TAIL: Duration = Duration::from_secs(10);
 
 /// How often the cluster is asked for its view of itself; an answer costs each node most
 /// of a second of processor time.
@@ -77,7 +75,7 @@ impl Run {
         let schedule = &self.plan.schedule;
         let count = u32::try_from(schedule.faults().len()).unwrap_or(u32::MAX);
         let handling = FAULT_HANDLING.saturating_mul(count);
-        let faults = schedule.longest().saturating_add(handling + TAIL);
+        let faults = schedule.longest().saturating_add(handling + LOAD_TAIL);
         // Looking up a leader and proving a fault delay the faults that come after it.
         faults.max(clients).saturating_mul(2) + workload.confirm_timeout + END_GRACE
     }
@@ -94,7 +92,7 @@ impl Run {
         if self.plan.scenario.workload.amount == Amount::Schedule {
             let mut stopped = stop.subscribe();
             tokio::select! {
-                () = sleep(TAIL) => {}
+                () = sleep(LOAD_TAIL) => {}
                 _ = stopped.wait_for(|stopped| *stopped) => {}
             }
             stop.send_replace(true);

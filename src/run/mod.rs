@@ -5,18 +5,22 @@
 //!                       faults ───────────┴-> heal -> recover -> drain -> collect -> check -> report
 //! ```
 //!
-//! Until the load begins an error simply ends the run: nothing was injected. From then on
-//! whatever goes wrong is recorded, and the hosts are still healed, the logs collected and
-//! the history judged; a failure of a later stage never erases what an earlier one found.
+//! Until the load begins an error ends the run: nothing was injected, and the verdict of `unknown`
+//! names the stage. From then on whatever goes wrong is recorded, and the hosts are still healed, the
+//! logs collected and the history judged; a failure of a later stage never erases what an earlier one
+//! found.
 
 mod directory;
 mod dispatch;
 mod interrupt;
 mod load;
-mod log;
+pub mod log;
+pub mod metrics;
 pub mod setup;
 mod stage;
 
+use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +33,9 @@ use crate::check::results::Results;
 use crate::clock::RunClock;
 use crate::event::{Emit, Event, Show, Stage};
 use crate::history::recorder::{Recorder, RecorderGuard};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, NodeName};
+use crate::progress::{Outlook, State};
+use crate::rabbitmq::collect::CollectError;
 use crate::remote::ConnectOptions;
 use crate::report;
 use crate::run_dir;
@@ -40,13 +46,21 @@ use crate::workload::{Record, Tally};
 
 use self::dispatch::Dispatcher;
 use self::interrupt::{Interrupt, Urgency};
+use self::log::Log;
+use self::metrics::Listener;
 use self::setup::Ready;
 use self::stage::{StageError, Stages};
 
 const HEAL_DEADLINE: Duration = Duration::from_secs(90);
 const COLLECT_DEADLINE: Duration = Duration::from_secs(180);
 const CHECK_DEADLINE: Duration = Duration::from_secs(3600);
-const REPORT_DEADLINE: Duration = Duration::from_secs(300);
+const REPORT_DEADLINE: Duration = Duration::from_secs(1800);
+
+/// Where what comes from the nodes is kept in a run directory.
+const NODES_DIRECTORY: &str = "nodes";
+
+/// How the collecting from each node went.
+type Collected = BTreeMap<NodeName, Result<(), CollectError>>;
 
 /// What a stage may take beyond the deadline of the work that it is made of.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -70,6 +84,25 @@ pub struct RunPlan {
     pub connect: ConnectOptions,
     /// The command line, for `run.json` and for those who find the hosts held.
     pub command: Vec<String>,
+    /// What is logged, and where to besides `jtest.log`.
+    pub log: Log,
+}
+
+impl RunPlan {
+    /// What whoever watches wants to know of it beforehand.
+    pub fn outlook(&self) -> Outlook {
+        Outlook::of(
+            &self.scenario,
+            &self.schedule,
+            self.node_names(),
+            self.lease,
+        )
+    }
+
+    fn node_names(&self) -> Vec<NodeName> {
+        let nodes = &self.inventory.nodes;
+        nodes.iter().map(|node| node.name.clone()).collect()
+    }
 }
 
 /// What a run left.
@@ -97,16 +130,29 @@ struct Run {
     directory: PathBuf,
     dispatcher: Dispatcher,
     stages: Stages,
+    tally: Arc<Tally>,
 }
 
-/// Runs the plan. An error means that there is no verdict: the load never began, or the
-/// run directory cannot be written.
-pub async fn run(plan: RunPlan, show: Box<dyn Show>) -> anyhow::Result<RunEnd> {
+/// Runs the plan. An error means that there was nothing to judge (the load never began, unless it was
+/// the user who ended the run before it), or that the run directory cannot be written.
+pub async fn run(
+    plan: RunPlan,
+    show: Box<dyn Show>,
+    metrics: Option<Listener>,
+) -> anyhow::Result<RunEnd> {
     let started = Timestamp::now();
     let clock = RunClock::start();
-    let directory = directory::create(&plan.runs, &plan.scenario.name, started)
+    let (directory, _in_use) = directory::create(&plan.runs, &plan.scenario.name, started)
         .with_context(|| format!("create a run directory under {}", plan.runs.display()))?;
-    log::begin(&directory)?;
+    plan.log.begin_run(&directory)?;
+    let tally = Arc::new(Tally::new(plan.node_names()));
+    let (_server, show) = match metrics {
+        Some(listener) => {
+            let (server, show) = watched(listener, &plan, &tally, show).context("serve metrics")?;
+            (Some(server), show)
+        }
+        None => (None, show),
+    };
     let (dispatcher, guard) = dispatch::start(&directory.join("events.jsonl"), clock, show)
         .with_context(|| format!("write in {}", directory.display()))?;
     let emit: Arc<dyn Emit> = Arc::new(dispatcher.clone());
@@ -120,6 +166,7 @@ pub async fn run(plan: RunPlan, show: Box<dyn Show>) -> anyhow::Result<RunEnd> {
         directory,
         dispatcher,
         stages: Stages { emit, interrupt },
+        tally,
     };
     let outcome = run.walk().await;
     let written = guard.finish();
@@ -128,6 +175,20 @@ pub async fn run(plan: RunPlan, show: Box<dyn Show>) -> anyhow::Result<RunEnd> {
         end.warnings.push(format!("events.jsonl: {error:#}"));
     }
     Ok(end)
+}
+
+fn watched(
+    listener: Listener,
+    plan: &RunPlan,
+    tally: &Arc<Tally>,
+    show: Box<dyn Show>,
+) -> io::Result<(metrics::Server, Box<dyn Show>)> {
+    let identity = metrics::Identity {
+        scenario: plan.scenario.name.clone(),
+        seed: plan.seed,
+    };
+    let state = State::new(plan.outlook());
+    metrics::start(listener, identity, Arc::clone(tally), state, show)
 }
 
 impl Run {
@@ -139,18 +200,18 @@ impl Run {
             self.directory.display()
         );
         emit.note(None, text);
-        let ready = self.set_up().await?;
+        self.write_manifest(None)?;
         let history = self.directory.join(HISTORY_FILE);
-        let names = self.node_names();
-        let (recorder, recording) = match Recorder::create(&history, &names, &self.run_id) {
-            Ok(recorder) => recorder,
-            Err(error) => {
-                ready.hold.release().await;
-                return Err(anyhow!(error).context("write history.arrow"));
-            }
+        let (recorder, recording) = Recorder::create(&history, &self.node_names(), &self.run_id)
+            .context("write history.arrow")?;
+        let ready = match self.set_up().await {
+            Ok(ready) => ready,
+            Err(error) => return self.end_before_load(error, recording).await,
         };
         self.exercise(&ready, recorder, recording).await;
-        self.collect(&ready).await;
+        let nodes = self.directory.join(NODES_DIRECTORY);
+        let collecting = ready.broker.collect(&nodes, self.started.as_second());
+        self.collect(collecting).await;
         for (node, healed) in ready.hold.release().await {
             match healed {
                 Ok(report) if report.firewall_as_before == Some(false) => {
@@ -168,10 +229,31 @@ impl Run {
         self.conclude().await
     }
 
+    /// A verdict there is even so. Whoever asked the run to stop gets it; everyone else, the error.
+    async fn end_before_load(
+        &self,
+        error: anyhow::Error,
+        recording: RecorderGuard,
+    ) -> anyhow::Result<RunEnd> {
+        self.finish_history(recording);
+        let judged = self.conclude().await;
+        match error.downcast_ref() {
+            Some(StageError::Interrupted) => judged,
+            _ => Err(error),
+        }
+    }
+
+    fn finish_history(&self, recording: RecorderGuard) {
+        if let Err(error) = recording.finish() {
+            let text = format!("history.arrow: {error}");
+            self.stages.emit.note(None, text);
+        }
+    }
+
     /// Load with faults, heal, recover, drain. Each failure is recorded as its stage's end.
     async fn exercise(&self, ready: &Ready, recorder: Recorder, recording: RecorderGuard) {
         let recorder: Arc<dyn Record> = Arc::new(recorder);
-        let tally = Arc::new(Tally::default());
+        let tally = Arc::clone(&self.tally);
         let loaded = self
             .stages
             .stage(
@@ -190,11 +272,7 @@ impl Run {
             let _told = self.recover(ready).await;
             let _told = self.drain(ready, recorder, tally).await;
         }
-        if let Err(error) = recording.finish() {
-            self.stages
-                .emit
-                .note(None, format!("history.arrow: {error}"));
-        }
+        self.finish_history(recording);
     }
 
     async fn heal(&self, ready: &Ready) -> anyhow::Result<()> {
@@ -258,14 +336,14 @@ impl Run {
             .await
     }
 
-    async fn collect(&self, ready: &Ready) {
-        let nodes = self.directory.join("nodes");
-        let since = self.started.as_second();
+    /// What could not be brought home is told; it takes nothing from the verdict.
+    async fn collect(&self, collecting: impl Future<Output = Collected>) {
         let work = async {
-            let mut errors = Vec::new();
-            for (_, outcome) in ready.broker.collect(&nodes, since).await {
-                errors.extend(outcome.err().map(|error| error.to_string()));
-            }
+            let outcomes = collecting.await;
+            let errors: Vec<_> = outcomes
+                .into_values()
+                .filter_map(|outcome| Some(outcome.err()?.to_string()))
+                .collect();
             if errors.is_empty() {
                 Ok(())
             } else {
@@ -287,18 +365,24 @@ impl Run {
             .stage(Stage::Check, CHECK_DEADLINE, Urgency::None, async move {
                 tokio::task::spawn_blocking(move || {
                     let results = judge(&directory)?;
-                    run_dir::write(&directory.join(RESULTS_FILE), &to_json(&results)?)?;
+                    let path = directory.join(RESULTS_FILE);
+                    run_dir::write(&path, &to_json(&results)?)
+                        .with_context(|| format!("write {}", path.display()))?;
                     anyhow::Ok(results)
                 })
                 .await?
             })
             .await?;
+        let directory = self.directory.clone();
+        let results = Arc::new(results);
+        let told = Arc::clone(&results);
         let _told = self
             .stages
-            .stage(Stage::Report, REPORT_DEADLINE, Urgency::None, async {
-                report::write(&self.directory, &results)
+            .stage(Stage::Report, REPORT_DEADLINE, Urgency::None, async move {
+                tokio::task::spawn_blocking(move || report::write(&directory, &told)).await?
             })
             .await;
+        let results = Arc::unwrap_or_clone(results);
         Ok(RunEnd {
             directory: self.directory.clone(),
             results,

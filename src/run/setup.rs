@@ -1,7 +1,7 @@
 //! The stages before the load: connect, preflight, deploy.
 //!
-//! Nothing has been injected yet, so an error here ends the run; what was taken (the hold
-//! on the hosts) is given back first, and the logs of a failed deployment are brought home.
+//! Nothing has been injected yet, so an error here ends the run; the logs of a failed deployment
+//! are brought home, and what was taken (the hold on the hosts) is given back first.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,11 +29,10 @@ use crate::schedule::{self, Plan};
 
 use super::interrupt::Urgency;
 use super::stage::StageError;
-use super::{Refusal, Run};
+use super::{NODES_DIRECTORY, Refusal, Run};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(180);
 const PREFLIGHT_DEADLINE: Duration = Duration::from_secs(60);
-const COLLECT_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Hosts that are held, known and run a whole cluster.
 pub struct Ready {
@@ -77,8 +76,7 @@ impl Run {
     }
 
     pub(super) fn node_names(&self) -> Vec<NodeName> {
-        let nodes = &self.plan.inventory.nodes;
-        nodes.iter().map(|node| node.name.clone()).collect()
+        self.plan.node_names()
     }
 
     async fn connect(&self) -> anyhow::Result<Held> {
@@ -108,10 +106,22 @@ impl Run {
             self.plan.scenario = scenario;
             self.plan.schedule = schedule;
         }
+        let (broker, facts) = self.deploy_stage(hosts, facts).await?;
+        let offsets = offsets(&self.node_names(), &facts);
+        self.write_manifest(Some(facts))?;
+        Ok((offsets, broker))
+    }
+
+    /// The cluster, and the facts with what the deployment installed; without one, the hosts' logs.
+    async fn deploy_stage(
+        &self,
+        hosts: &[Host],
+        facts: Vec<NodeFacts>,
+    ) -> anyhow::Result<(Broker, Vec<NodeFacts>)> {
         let deadline = self.plan.scenario.cluster.deploy_timeout;
         let members = members(&self.plan.inventory.nodes, hosts);
-        let deploy = async {
-            let broker = self.deploy(members).await?;
+        let work = async {
+            let broker = self.deploy(members.clone()).await?;
             let is_new = facts.iter().any(|facts| facts.rabbitmq.is_none());
             let facts = if is_new {
                 facts_of(hosts).await?
@@ -120,16 +130,21 @@ impl Run {
             };
             Ok((broker, facts))
         };
-        let (broker, facts) = self
+        let deployed = self
             .stages
-            .stage(Stage::Deploy, deadline, Urgency::Stop, deploy)
+            .stage(Stage::Deploy, deadline, Urgency::Stop, work)
             .await
-            .map_err(cause)?;
-        let offsets = offsets(&self.node_names(), &facts);
-        self.manifest(facts)
-            .write(&self.directory)
-            .context("write run.json")?;
-        Ok((offsets, broker))
+            .map_err(cause);
+        if let Err(error) = &deployed
+            && !error.is::<Refusal>()
+        {
+            let home = self.directory.join(NODES_DIRECTORY);
+            let queue = &self.plan.scenario.queue;
+            let since = self.started.as_second();
+            self.collect(collect::collect(&members, "/", queue, &home, since))
+                .await;
+        }
+        deployed
     }
 
     /// Before anything is touched: each fault of the plan needs something of the hosts. What a mix may choose is left out
@@ -179,23 +194,17 @@ impl Run {
     async fn deploy(&self, members: Vec<Member>) -> anyhow::Result<Broker> {
         let scenario = &self.plan.scenario;
         let emit = self.stages.emit.as_ref();
-        let deployed = Broker::deploy(members.clone(), scenario, emit).await;
-        match deployed {
-            Ok(broker) => Ok(broker),
+        match Broker::deploy(members, scenario, emit).await {
             Err(DeployError::Refused(reason)) => bail!(Refusal(reason)),
-            Err(error) => {
-                let home = self.directory.join("nodes");
-                let since = self.started.as_second();
-                let collecting = collect::collect(&members, "/", &scenario.queue, &home, since);
-                let _late = tokio::time::timeout(COLLECT_DEADLINE, collecting).await;
-                Err(error.into())
-            }
+            deployed => Ok(deployed?),
         }
     }
 
-    fn manifest(&self, facts: Vec<NodeFacts>) -> Manifest {
-        let nodes = self.plan.inventory.nodes.iter().zip(facts);
-        Manifest {
+    /// `run.json`: without the facts of the hosts as long as nobody has asked them.
+    pub(super) fn write_manifest(&self, facts: Option<Vec<NodeFacts>>) -> anyhow::Result<()> {
+        let nodes = self.plan.inventory.nodes.iter();
+        let mut facts = facts.unwrap_or_default().into_iter();
+        let manifest = Manifest {
             format_version: FORMAT_VERSION,
             jtest_version: env!("CARGO_PKG_VERSION").to_owned(),
             run_id: self.run_id.clone(),
@@ -204,15 +213,16 @@ impl Run {
             seed: self.plan.seed,
             scenario: self.plan.scenario.clone(),
             nodes: nodes
-                .map(|(node, facts)| ManifestNode {
+                .map(|node| ManifestNode {
                     name: node.name.clone(),
                     address: node.address.clone(),
                     peer_address: node.peer_address().to_owned(),
-                    facts: Some(facts),
+                    facts: facts.next(),
                 })
                 .collect(),
             schedule: self.plan.schedule.clone(),
-        }
+        };
+        manifest.write(&self.directory).context("write run.json")
     }
 }
 

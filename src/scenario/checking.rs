@@ -10,6 +10,7 @@ use crate::yaml::Fields;
 
 /// A checker of the history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Checker {
     /// What happened to every message.

@@ -61,6 +61,8 @@ pub struct Completion {
     pub phase: Phase,
     /// Why, where it is not `Ok`.
     pub cause: Cause,
+    /// Until when its confirm was due, as it was invoked.
+    pub deadline: Nanos,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +136,7 @@ impl Attempts {
         match (open.state, answer) {
             (State::ReturnedUnresolved, _) => self.remove(order),
             (_, Answer::Nack) => {
-                out.push(completion(open.id, Phase::Fail, Cause::Nacked));
+                out.push(open.completed(Phase::Fail, Cause::Nacked));
                 self.remove(order);
             }
             (_, Answer::Ack) => {
@@ -156,6 +158,7 @@ impl Attempts {
         let Some(open) = self.open.get_mut(&order) else {
             return;
         };
+        let completed = open.completed(Phase::Fail, Cause::Returned);
         match open.state {
             State::Unresolved => open.state = State::ReturnedUnresolved,
             State::AckedClean | State::AckedHeld(_) => {
@@ -167,7 +170,7 @@ impl Attempts {
                 return;
             }
         }
-        out.push(completion(id, Phase::Fail, Cause::Returned));
+        out.push(completed);
     }
 
     /// Completes the acked attempts for which no return can be under way. Every confirm that
@@ -187,7 +190,7 @@ impl Attempts {
         for order in settled {
             self.acked.remove(&order);
             if let Some(open) = self.open.get(&order) {
-                out.push(completion(open.id, Phase::Ok, Cause::None));
+                out.push(open.completed(Phase::Ok, Cause::None));
             }
             self.remove(order);
         }
@@ -202,7 +205,7 @@ impl Attempts {
                 State::Unresolved if open.deadline <= now => Cause::ConfirmTimeout,
                 State::Unresolved | State::AckedClean | State::AckedHeld(_) => cause,
             };
-            out.push(completion(open.id, Phase::Info, cause));
+            out.push(open.completed(Phase::Info, cause));
         }
         self.orders.clear();
         self.unresolved.clear();
@@ -233,8 +236,15 @@ impl Attempts {
     }
 }
 
-fn completion(id: AttemptId, phase: Phase, cause: Cause) -> Completion {
-    Completion { id, phase, cause }
+impl Open {
+    fn completed(&self, phase: Phase, cause: Cause) -> Completion {
+        Completion {
+            id: self.id,
+            phase,
+            cause,
+            deadline: self.deadline,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -176,18 +176,27 @@ proptest! {
     }
 }
 
+fn completion(id: AttemptId, phase: Phase, cause: Cause, deadline: Nanos) -> Completion {
+    Completion {
+        id,
+        phase,
+        cause,
+        deadline,
+    }
+}
+
 #[test]
 fn the_pairing_that_was_seen_on_a_real_broker() {
     let mut attempts = Attempts::default();
     let mut out = Vec::new();
     let (stored, unroutable) = (attempts.invoke(id(0), 10), attempts.invoke(id(1), 10));
     attempts.resolve(stored, Answer::Ack, Carried::Return(id(1)), &mut out);
-    assert_eq!(out, [completion(id(1), Phase::Fail, Cause::Returned)]);
+    assert_eq!(out, [completion(id(1), Phase::Fail, Cause::Returned, 10)]);
     attempts.settle(&mut out);
     assert_eq!(out.len(), 1, "a return for the first may still be queued");
     attempts.resolve(unroutable, Answer::Ack, Carried::Nothing, &mut out);
     attempts.settle(&mut out);
-    assert_eq!(out[1], completion(id(0), Phase::Ok, Cause::None));
+    assert_eq!(out[1], completion(id(0), Phase::Ok, Cause::None, 10));
     assert_eq!((out.len(), attempts.open()), (2, 0));
 }
 
@@ -202,8 +211,8 @@ fn a_missing_confirm_is_overdue_and_the_others_are_lost() {
     assert_eq!(
         out,
         [
-            completion(id(0), Phase::Info, Cause::ConfirmTimeout),
-            completion(id(1), Phase::Info, Cause::RunEnded),
+            completion(id(0), Phase::Info, Cause::ConfirmTimeout, 10),
+            completion(id(1), Phase::Info, Cause::RunEnded, 20),
         ]
     );
     assert_eq!(attempts.next_deadline(), None);

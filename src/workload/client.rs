@@ -53,6 +53,8 @@ pub(super) struct Client {
     ends_at: Option<Nanos>,
     connections: u32,
     counts: Counts,
+    /// When the operation began that is under way.
+    begun: Nanos,
 }
 
 /// What a `basic.get` gave.
@@ -76,6 +78,7 @@ impl Client {
             ends_at,
             connections: 0,
             counts: Counts::default(),
+            begun: 0,
             endpoint,
             context,
         }
@@ -283,13 +286,19 @@ impl Client {
             Phase::Info => &mut self.counts.info,
         };
         *counter += 1;
-        self.context.tally.operated(phase);
+        let time = self.context.clock.now();
+        if phase == Phase::Invoke {
+            self.begun = time;
+        }
+        let took = (phase == Phase::Ok).then(|| time - self.begun);
+        let node = self.endpoint.index;
+        self.context.tally.operated(node, phase, took);
         let clients = u32::try_from(self.context.endpoints.len()).unwrap_or(u32::MAX);
         let process = self.connections.saturating_sub(1).wrapping_mul(clients);
         self.context.recorder.record(Entry {
-            time: self.context.clock.now(),
+            time,
             process: process.wrapping_add(self.number),
-            node: self.endpoint.index,
+            node,
             phase,
             action,
             producer: id.producer,

@@ -177,6 +177,7 @@ mod tests {
             id,
             phase,
             cause: Cause::None,
+            deadline: 0,
         }
     }
 

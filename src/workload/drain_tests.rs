@@ -41,7 +41,7 @@ async fn counts_of_zero_prove_nothing_where_nobody_could_read() {
         recorder: ignored.clone(),
         emit: ignored,
         clock: RunClock::start(),
-        tally: Arc::default(),
+        tally: Arc::new(Tally::new([])),
         deadline: Duration::from_millis(1_500),
     };
     let ask = async || Counts::from([(name.clone(), Ok(NodeCounts::default()))]);

@@ -194,7 +194,7 @@ impl Drainer {
             tag: Some(delivery.delivery_tag),
             ..Entry::default()
         });
-        self.context.tally.received();
+        self.context.tally.received(self.endpoint.index);
         let mut state = self.state.lock();
         state.received += 1;
         state.active = time;

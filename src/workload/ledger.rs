@@ -67,6 +67,7 @@ impl Ledger {
     pub(super) fn invoke(&mut self, intended: Option<Nanos>) -> Option<(Order, AttemptId)> {
         let id = self.demand.take()?;
         let now = self.clock.now();
+        self.tally.operated(self.node, Phase::Invoke, None);
         self.record(now, id, Phase::Invoke, Cause::None, intended);
         let order = self.attempts.invoke(id, now + self.confirm_timeout);
         Some((order, id))
@@ -93,8 +94,17 @@ impl Ledger {
 
     fn complete(&mut self, completions: &[Completion]) {
         for completion in completions {
-            let Completion { id, phase, cause } = *completion;
-            self.record(self.clock.now(), id, phase, cause, None);
+            let Completion {
+                id,
+                phase,
+                cause,
+                deadline,
+            } = *completion;
+            let now = self.clock.now();
+            let begun = deadline - self.confirm_timeout;
+            let took = (phase == Phase::Ok).then(|| now - begun);
+            self.tally.operated(self.node, phase, took);
+            self.record(now, id, phase, cause, None);
             self.demand.completed(completion);
         }
     }
@@ -114,7 +124,6 @@ impl Ledger {
             Phase::Info => &mut self.counts.info,
         };
         *counter += 1;
-        self.tally.operated(phase);
         self.recorder.record(Entry {
             time,
             process: self.process,

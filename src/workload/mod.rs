@@ -4,6 +4,7 @@
 //! - [`queue`]: producers with publisher confirms, one per node; [`lock`]: one message is a lock;
 //!   [`fifo`]: enqueues and dequeues in turn; [`drain`]: reading to the end
 //! - [`attempts`]: what becomes of a publish, pure; [`demand`]: what is published when, pure
+//! - [`tally`]: counts while it runs, for those who watch
 //! - [`message`]: how a message names itself and checks itself
 //! - [`amqp`], [`publisher`], [`confirms`]: everything that knows the AMQP library
 //!
@@ -25,16 +26,15 @@ pub mod message;
 mod producer;
 pub mod publisher;
 pub mod queue;
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+pub mod tally;
 
 use tokio::sync::watch;
 
-use crate::event::{Emit, Event};
-use crate::history::operation::{Entry, Phase};
+use crate::history::operation::Entry;
 use crate::history::recorder::Recorder;
 use crate::inventory::{NodeName, Secret};
+
+pub use self::tally::Tally;
 
 /// Where a node's broker is reached from the control node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,50 +69,6 @@ pub trait Record: Send + Sync {
 impl Record for Recorder {
     fn record(&self, entry: Entry) {
         Recorder::record(self, entry);
-    }
-}
-
-/// Counts of a run so far, shared by all its clients.
-#[derive(Debug, Default)]
-pub struct Tally {
-    attempts: AtomicU64,
-    ok: AtomicU64,
-    fail: AtomicU64,
-    info: AtomicU64,
-    received: AtomicU64,
-}
-
-impl Tally {
-    /// Counts an operation's entry.
-    fn operated(&self, phase: Phase) {
-        let counter = match phase {
-            Phase::Invoke => &self.attempts,
-            Phase::Ok => &self.ok,
-            Phase::Fail => &self.fail,
-            Phase::Info => &self.info,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How many operations succeeded so far; of producers, publishes that were confirmed.
-    pub fn confirms(&self) -> u64 {
-        self.ok.load(Ordering::Relaxed)
-    }
-
-    /// Counts a received message.
-    fn received(&self) {
-        self.received.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The counts as an event.
-    fn emit(&self, emit: &Arc<dyn Emit>) {
-        emit.emit(Event::Progress {
-            attempts: self.attempts.load(Ordering::Relaxed),
-            ok: self.ok.load(Ordering::Relaxed),
-            fail: self.fail.load(Ordering::Relaxed),
-            info: self.info.load(Ordering::Relaxed),
-            received: self.received.load(Ordering::Relaxed),
-        });
     }
 }
 

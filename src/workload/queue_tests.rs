@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::super::load::Counts;
-use super::super::{Credentials, Endpoint, Record};
+use super::super::{Credentials, Endpoint, Record, Tally};
 use super::*;
 use crate::clock::RunClock;
 use crate::event::{Emit, Event};
@@ -84,7 +84,7 @@ fn load(port: u16, reconnects: u32, panics: bool) -> Load {
         recorder: Arc::new(NoEntries),
         emit: notes.clone(),
         clock: RunClock::start(),
-        tally: Arc::default(),
+        tally: Arc::new(Tally::new([])),
         stop: stopped,
     };
     Load {

@@ -49,6 +49,7 @@ impl Emit for Memory {
                 fail,
                 info,
                 received,
+                ..
             } => *self.progress.lock().unwrap() = [attempts, ok, fail, info, received],
             other => panic!("not an event of a workload: {other:?}"),
         }
@@ -258,7 +259,9 @@ pub async fn bench(queue: &str, brokers: &[Broker], workload: Workload) -> Bench
     let memory = Arc::new(Memory::default());
     let (stop, stopped) = watch::channel(false);
     let clock = RunClock::start();
-    let tally = Arc::new(Tally::default());
+    let tally = Arc::new(Tally::new(
+        endpoints.iter().map(|endpoint| endpoint.name.clone()),
+    ));
     let run_id = format!("test-{queue}");
     Bench {
         load: LoadContext {

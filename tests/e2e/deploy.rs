@@ -2,19 +2,24 @@
 
 use crate::lab::{Lab, finish};
 
+/// Somebody else installs something for 15 s: the lock is the one that apt and dpkg take.
+const HOLD_DPKG: &str = r"systemd-run --quiet --collect --unit=test-dpkg perl -MFcntl=:DEFAULT,:seek -e '
+    open(my $lock, q(+>), q(/var/lib/dpkg/lock-frontend)) or die;
+    my $how = pack(q(s s x4 q q l x4), F_WRLCK, SEEK_SET, 0, 0, 0);
+    fcntl($lock, F_SETLK, $how) or die;
+    open(my $held, q(>), q(/run/test-held)); close($held);
+    sleep 15;
+    open(my $released, q(>), q(/run/test-released)); print $released time, qq(\n)'
+for i in $(seq 50); do [ -e /run/test-held ] && exit; sleep 0.1; done; exit 1";
+
 /// Everything that a deployment may change outside its own directories.
 fn traces(lab: &Lab) -> Vec<String> {
-    (1..=5)
-        .map(|host| {
-            lab.on(
-                host,
+    lab.on_all(
                 "sha256sum /etc/hosts; ls -d /etc/rabbitmq /var/lib/rabbitmq /var/lib/jtest /usr/sbin/policy-rc.d \
                  /etc/systemd/system/rabbitmq-server.service.d /run/jtest 2>/dev/null; \
                  findmnt --noheadings --output TARGET,FSTYPE,OPTIONS /var/lib/rabbitmq; \
                  dpkg-query -W -f '${db:Status-Status} ${Package}\\n' | grep '^installed' | sha256sum",
-            )
-        })
-        .collect()
+    )
 }
 
 #[test]
@@ -24,12 +29,27 @@ fn a_deployment_is_made_once_and_undone_without_a_trace() {
     lab.script(&["reset"]);
     let bare = traces(&lab);
 
-    let (code, printed) = finish(&lab, lab.jtest("deploy", &[]));
-    assert_eq!(code, Some(0), "{printed}");
-    assert!(
-        printed.contains("installing RabbitMQ 3.") && printed.contains(" on 5 hosts"),
-        "{printed}"
+    let offered = lab.on(
+        2,
+        "apt-get -qq update && apt-cache policy rabbitmq-server | sed -n 's/^  Candidate: //p'",
     );
+    let offered = offered.trim();
+    let exactly = format!("cluster.version={offered}");
+    lab.on(2, HOLD_DPKG);
+    let (code, printed) = finish(&lab, lab.jtest("deploy", &["--set", &exactly]));
+    assert_eq!(code, Some(0), "{printed}");
+    let installing = format!("installing RabbitMQ {offered} on 5 hosts");
+    assert!(printed.contains(&installing), "{printed}");
+    let times = lab.on(
+        2,
+        "cat /run/test-released; stat -c %W /var/lib/dpkg/info/rabbitmq-server.list",
+    );
+    let times: Vec<u64> = times.lines().map(|time| time.parse().unwrap()).collect();
+    assert!(times[0] <= times[1], "{times:?}");
+    for host in 1..=5 {
+        let version = lab.on(host, "dpkg-query -W -f '${Version}' rabbitmq-server");
+        assert_eq!(version, offered);
+    }
     assert!(
         printed.contains("ready: every node sees all running"),
         "{printed}"

@@ -1,10 +1,14 @@
 //! An error at each stage: what was begun is undone, and what can be known is told.
 
-use std::time::Duration;
-
-use serde_json::Value;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::lab::{Lab, Running, finish};
+use crate::sources::CALM;
+use crate::verdicts::{assert_left_a_verdict, results};
 
 /// A short cut, and little patience with a cluster that stays broken.
 const QUICK: &[&str] = &[
@@ -33,8 +37,8 @@ const TRACES: &str = "iptables-save | grep JTEST; ls -d /run/jtest /var/lib/jtes
      systemctl list-timers --all --plain --no-legend | grep jtest; true";
 
 fn assert_released(lab: &Lab) {
-    for host in 1..=5 {
-        assert_eq!(lab.on(host, TRACES).trim(), "", "on n{host}");
+    for (host, traces) in (1..).zip(lab.on_all(TRACES)) {
+        assert_eq!(traces.trim(), "", "on n{host}");
     }
 }
 
@@ -82,6 +86,20 @@ fn an_error_at_each_stage_leaves_healed_hosts_and_all_that_is_known() {
     );
     assert!(printed.contains(obstacle), "{printed}");
     assert!(lab.latest().join("nodes/n4/unit.log").exists());
+    assert_left_a_verdict(&lab.latest());
+    let told = results(&lab.latest())["reasons"].to_string();
+    assert!(told.contains("deploy: n4: cannot configure"), "{told}");
+    assert_released(&lab);
+
+    let mut running = Running::start(&lab, lab.jtest("run", &[QUICK, &changed].concat()));
+    running.await_printed("brokers from nothing", Duration::from_secs(60));
+    running.signal("INT");
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(2), "{printed}");
+    assert!(lab.latest().join("nodes/n4/unit.log").exists());
+    assert_left_a_verdict(&lab.latest());
+    let told = results(&lab.latest())["reasons"].to_string();
+    assert!(told.contains("deploy: interrupted"), "{told}");
     assert_released(&lab);
 
     let mut running = Running::start(&lab, lab.jtest("run", QUICK));
@@ -96,6 +114,7 @@ fn an_error_at_each_stage_leaves_healed_hosts_and_all_that_is_known() {
     lab.on(3, "systemctl kill --signal=KILL rabbitmq-server");
     // To whoever asks the node, a start that hangs looks the same.
     lab.on(4, "rabbitmqctl -q stop_app");
+    std::fs::create_dir(lab.latest().join("report.html")).unwrap();
     let (status, printed) = running.end();
     assert_eq!(status.code(), Some(2), "{printed}");
     assert!(
@@ -109,9 +128,9 @@ fn an_error_at_each_stage_leaves_healed_hosts_and_all_that_is_known() {
         "{printed}"
     );
     assert_released(&lab);
+    assert!(printed.contains("report failed: "), "{printed}");
     let run = lab.latest();
-    let results = std::fs::read_to_string(run.join("results.json")).unwrap();
-    let results: Value = serde_json::from_str(&results).unwrap();
+    let results = results(&run);
     assert_eq!(results["verdict"], "unknown");
     assert!(
         results["total_queue"]["data"]["confirmed"]
@@ -128,4 +147,88 @@ fn an_error_at_each_stage_leaves_healed_hosts_and_all_that_is_known() {
         log.contains("SIGKILL") || log.contains("status=9/KILL"),
         "{log}"
     );
+}
+
+/// A run on a host that takes the connection and says nothing; and the other end of that connection.
+fn run_on_silent_host(home: &Path) -> (Child, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let inventory = home.join("silent.yaml");
+    let text = format!(
+        "all:\n  hosts:\n    n1:\n      ansible_host: 127.0.0.1\n      ansible_port: {port}\n"
+    );
+    std::fs::write(&inventory, text).unwrap();
+    let scenario = home.join("calm.yaml");
+    std::fs::write(&scenario, CALM).unwrap();
+    let running = Command::new(env!("CARGO_BIN_EXE_jtest"))
+        .args(["--host-keys", "off", "--inventory"])
+        .arg(inventory)
+        .arg("--scenario")
+        .arg(scenario)
+        .arg("--runs")
+        .arg(home)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    (running, accept(&listener))
+}
+
+fn accept(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    let begun = Instant::now();
+    loop {
+        if let Ok((stream, _)) = listener.accept() {
+            return stream;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "no connection");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn end(mut running: Child) -> (Option<i32>, String) {
+    let mut printed = String::new();
+    let mut stderr = running.stderr.take().unwrap();
+    stderr.read_to_string(&mut printed).unwrap();
+    (running.wait().unwrap().code(), printed)
+}
+
+#[test]
+fn hosts_that_cannot_be_reached_leave_a_verdict() {
+    let home = tempfile::tempdir().unwrap();
+    let latest = || home.path().join("latest").canonicalize().unwrap();
+
+    let (running, host) = run_on_silent_host(home.path());
+    drop(host);
+    let (code, printed) = end(running);
+    assert_eq!(code, Some(255), "{printed}");
+    assert!(printed.contains("1 of 1 hosts cannot be used"), "{printed}");
+    assert_left_a_verdict(&latest());
+    let told = results(&latest())["reasons"].to_string();
+    assert!(
+        told.contains("connect: 1 of 1 hosts cannot be used"),
+        "{told}"
+    );
+
+    let (running, host) = run_on_silent_host(home.path());
+    let killed = Command::new("kill")
+        .args(["-s", "TERM", &running.id().to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    let (code, printed) = end(running);
+    drop(host);
+    assert_eq!(code, Some(2), "{printed}");
+    assert_left_a_verdict(&latest());
+    let told = results(&latest())["reasons"].to_string();
+    assert!(told.contains("connect: interrupted"), "{told}");
+
+    // What cannot be judged is told beside what went wrong before.
+    let (running, host) = run_on_silent_host(home.path());
+    std::fs::create_dir(latest().join("results.json")).unwrap();
+    drop(host);
+    let (code, printed) = end(running);
+    assert_eq!(code, Some(255), "{printed}");
+    assert!(printed.contains("1 of 1 hosts cannot be used"), "{printed}");
+    assert!(printed.contains("check failed: write "), "{printed}");
 }

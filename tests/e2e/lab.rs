@@ -12,6 +12,9 @@ mod slot;
 /// How long any command of a test may take.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(420);
 
+/// How long the tests before this one may take.
+const TURN_DEADLINE: Duration = Duration::from_secs(3600);
+
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -23,12 +26,9 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Waits for a lab that `JTEST_TEST_LAB` names; all its hosts are up.
+    /// Waits for one of the labs that `JTEST_TEST_LAB` names; all its hosts are up.
     pub fn hold() -> Self {
-        let name = slot::lab(&["JTEST_TEST_LAB"]);
-        let held =
-            File::create(std::env::temp_dir().join(format!("jtest-e2e-{name}.lock"))).unwrap();
-        held.lock().unwrap();
+        let (name, held) = free_lab();
         let lab = Self {
             name,
             directory: tempfile::tempdir().unwrap(),
@@ -73,6 +73,19 @@ impl Lab {
         self.script(&["ssh", &host.to_string(), &format!("sudo sh -c {quoted}")])
     }
 
+    /// Runs a shell line as root on all five hosts at once; what each said, in their order.
+    pub fn on_all(&self, line: &str) -> Vec<String> {
+        std::thread::scope(|scope| {
+            let running: Vec<_> = (1..=5)
+                .map(|host| scope.spawn(move || self.on(host, line)))
+                .collect();
+            running
+                .into_iter()
+                .map(|host| host.join().unwrap())
+                .collect()
+        })
+    }
+
     /// A jtest command with this lab's inventory, not yet started.
     pub fn jtest(&self, verb: &str, arguments: &[&str]) -> Command {
         let mut command = self.jtest_at(&[verb], arguments);
@@ -97,14 +110,9 @@ impl Lab {
 
     /// The firewall of every host, as its own tools print it, without counters and dates.
     pub fn firewalls(&self) -> Vec<String> {
-        (1..=5)
-            .map(|host| {
-                self.on(
-                    host,
-                    "for s in iptables-save ip6tables-save; do $s | sed -e '/^#/d' -e 's/\\[[0-9]*:[0-9]*\\]//'; done",
-                )
-            })
-            .collect()
+        self.on_all(
+            "for s in iptables-save ip6tables-save; do $s | sed -e '/^#/d' -e 's/\\[[0-9]*:[0-9]*\\]//'; done",
+        )
     }
 }
 
@@ -192,6 +200,26 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A lab that no other test has. Where no slots are given out, tests side by side find one each all the same.
+fn free_lab() -> (String, File) {
+    let labs = slot::labs(&["JTEST_TEST_LAB"]);
+    let begun = Instant::now();
+    loop {
+        for name in &labs {
+            let turn = std::env::temp_dir().join(format!("jtest-e2e-{name}.lock"));
+            let turn = File::create(turn).unwrap();
+            if turn.try_lock().is_ok() {
+                return (name.clone(), turn);
+            }
+        }
+        assert!(
+            begun.elapsed() < TURN_DEADLINE,
+            "no lab of {labs:?} is free"
+        );
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 

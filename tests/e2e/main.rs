@@ -15,6 +15,7 @@ mod faults;
 mod lab;
 mod login;
 mod machine;
+mod package;
 mod sources;
 mod survival;
 mod verdicts;

@@ -6,16 +6,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::lab::{Lab, finish};
+use crate::verdicts::assert_has_none_of;
 
 const HOSTS: [u8; 3] = [1, 2, 3];
 
 /// A load without faults: short, and its drain is proven all the same.
-const CALM: &str = "name: calm
+pub const CALM: &str = "name: calm
 cluster:
   net_ticktime: 8s
 workload:
   amount: 40 messages
 ";
+
+/// Of a user of the existing cluster.
+const PASSWORD: &str = "swordfish-4093";
 
 /// Makes the hosts unable to fetch a package, until it is dropped.
 struct Offline<'a>(&'a Lab);
@@ -120,14 +124,22 @@ fn queues(lab: &Lab) -> String {
     )
 }
 
-/// Runs a calm load against the cluster as it is.
+/// Runs a calm load against the cluster as it is, as a user that is there.
 fn run_on_existing(lab: &Lab, scenario: &Path) {
-    let scenario = scenario.to_str().unwrap();
-    let printed = succeed(
-        lab,
-        "run",
-        &["--scenario", scenario, "--set", "cluster.source=existing"],
+    lab.on(
+        1,
+        &format!(
+            "rabbitmqctl -q add_user them '{PASSWORD}' && rabbitmqctl -q set_permissions them '.*' '.*' '.*'"
+        ),
     );
+    let scenario = scenario.to_str().unwrap();
+    let existing = ["--scenario", scenario, "--set", "cluster.source=existing"];
+    let mut run = lab.jtest("run", &existing);
+    run.env("JTEST_RABBITMQ_USER", "them");
+    run.env("JTEST_RABBITMQ_PASSWORD", PASSWORD);
+    let (code, printed) = finish(lab, run);
+    assert_eq!(code, Some(0), "{printed}");
+    assert_has_none_of(&lab.latest(), &[PASSWORD]);
     assert!(
         printed.contains("VALID: all 120 confirmed messages"),
         "{printed}"

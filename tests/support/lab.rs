@@ -19,7 +19,7 @@ use jtest::remote::{ConnectOptions, Host, Script, connect};
 mod slot;
 
 pub fn name() -> String {
-    slot::lab(crate::LAB)
+    slot::labs(crate::LAB).swap_remove(0)
 }
 
 /// Runs this test again inside the lab's control namespace, from where the hosts can be reached.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use self::hand::Hand;
 use super::Outcome;
 use super::input::UsageError;
+use super::output::OutputArgs;
 use super::target::{self, TargetArgs};
 use crate::catalog::{Group, KINDS, Kind, PARTITION, kind};
 use crate::inventory::Inventory;
@@ -148,9 +149,8 @@ enum FaultVerb {
     Status {
         #[command(flatten)]
         target: TargetArgs,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        output: OutputArgs,
     },
     /// Tell what was done on every node, from the nodes' own logs
     Events {
@@ -159,6 +159,8 @@ enum FaultVerb {
         /// How far back
         #[arg(long, value_name = "TIME", default_value = "1d", value_parser = time)]
         since: Duration,
+        #[command(flatten)]
+        output: OutputArgs,
     },
     /// Lengthen the lease of what is in force, to `--lease` from now
     Renew {
@@ -264,8 +266,12 @@ impl FaultArgs {
             }
             FaultVerb::Random { hand } => hand.chaos(),
             FaultVerb::Renew { hand } => hand.renew(),
-            FaultVerb::Status { target, json } => show::status(&target, json),
-            FaultVerb::Events { target, since } => show::events(&target, since),
+            FaultVerb::Status { target, output } => show::status(&target, output),
+            FaultVerb::Events {
+                target,
+                since,
+                output,
+            } => show::events(&target, since, output),
             FaultVerb::Heal(heal) => heal.run(),
         }
     }

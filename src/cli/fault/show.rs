@@ -3,18 +3,63 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::json;
+use serde::Serialize;
 
+use crate::cli::Outcome;
+use crate::cli::output::OutputArgs;
 use crate::cli::target::{self, TargetArgs};
-use crate::cli::{Outcome, print};
 use crate::diagnostic::visible;
-use crate::fault::status::Status;
+use crate::fault::status::{InForce, Status};
 use crate::inventory::{Inventory, NodeName};
 use crate::remote::{RemoteError, Script, connect_all};
 
 type Told<T> = Vec<(NodeName, String, Result<T, RemoteError>)>;
 
-pub(super) fn status(target: &TargetArgs, as_json: bool) -> anyhow::Result<Outcome> {
+#[derive(Serialize)]
+struct InForceEverywhere<'s> {
+    nodes: Vec<NodeStatus<'s>>,
+}
+
+#[derive(Serialize)]
+struct NodeStatus<'s> {
+    node: &'s str,
+    address: &'s str,
+    broker: Option<&'s str>,
+    held_by: Option<String>,
+    lease_left_s: Option<u64>,
+    faults: Vec<FaultStatus<'s>>,
+    drops: Vec<String>,
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct FaultStatus<'s> {
+    key: &'s str,
+    about: &'s str,
+    since_s: i64,
+}
+
+#[derive(Serialize)]
+struct DoneEverywhere {
+    events: Vec<Done>,
+    errors: Vec<NotTold>,
+}
+
+/// One thing that was done; the order is that of time.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Done {
+    time: String,
+    node: String,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct NotTold {
+    node: String,
+    error: String,
+}
+
+pub(super) fn status(target: &TargetArgs, output: OutputArgs) -> anyhow::Result<Outcome> {
     let inventory = target.inventory()?;
     let all = target::block_on(async {
         let connected = connect_all(&inventory.nodes, &target.options()).await;
@@ -27,11 +72,7 @@ pub(super) fn status(target: &TargetArgs, as_json: bool) -> anyhow::Result<Outco
         });
         with_addresses(join_all(asked).await, &inventory)
     })?;
-    print(&if as_json {
-        in_json(&all)?
-    } else {
-        in_table(&all, &inventory)
-    })?;
+    output.print(|| in_table(&all, &inventory), || for_machines(&all))?;
     let answered = all.iter().all(|(_, _, status)| status.is_ok());
     Ok(if answered {
         Outcome::Done
@@ -50,30 +91,42 @@ fn with_addresses<T>(
         .collect()
 }
 
-fn in_json(all: &Told<Status>) -> serde_json::Result<String> {
-    let node = |(name, address, status): &(NodeName, String, Result<Status, RemoteError>)| {
-        let status = match status {
-            Err(error) => {
-                return json!({"node": name.0, "address": address, "error": error.to_string()});
-            }
-            Ok(status) => status,
-        };
-        let faults = status
-            .faults
-            .iter()
-            .map(|fault| json!({"key": fault.key, "about": fault.about, "since_s": fault.since}));
-        json!({
-            "node": name.0,
-            "address": address,
-            "broker": status.broker,
-            "held_by": status.holder.as_ref().map(ToString::to_string),
-            "lease_left_s": status.holder.as_ref().map(|_| status.lease_left.as_secs()),
-            "faults": faults.collect::<Vec<_>>(),
-            "drops": status.drops.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        })
-    };
-    let nodes: Vec<_> = all.iter().map(node).collect();
-    Ok(format!("{}\n", serde_json::to_string_pretty(&nodes)?))
+fn for_machines(all: &Told<Status>) -> InForceEverywhere<'_> {
+    let nodes = all.iter().map(|(name, address, status)| {
+        let known = status.as_ref().ok();
+        let holder = known.and_then(|status| status.holder.as_ref());
+        NodeStatus {
+            node: &name.0,
+            address,
+            broker: known.map(|status| status.broker.as_str()),
+            held_by: holder.map(ToString::to_string),
+            lease_left_s: known
+                .filter(|_| holder.is_some())
+                .map(|status| status.lease_left.as_secs()),
+            faults: known
+                .map_or(&[][..], |status| &status.faults)
+                .iter()
+                .map(fault_status)
+                .collect(),
+            drops: known
+                .iter()
+                .flat_map(|status| &status.drops)
+                .map(ToString::to_string)
+                .collect(),
+            error: status.as_ref().err().map(ToString::to_string),
+        }
+    });
+    InForceEverywhere {
+        nodes: nodes.collect(),
+    }
+}
+
+fn fault_status(fault: &InForce) -> FaultStatus<'_> {
+    FaultStatus {
+        key: &fault.key,
+        about: &fault.about,
+        since_s: fault.since,
+    }
 }
 
 fn in_table(all: &Told<Status>, inventory: &Inventory) -> String {
@@ -128,7 +181,11 @@ fn in_table(all: &Told<Status>, inventory: &Inventory) -> String {
     text
 }
 
-pub(super) fn events(target: &TargetArgs, since: Duration) -> anyhow::Result<Outcome> {
+pub(super) fn events(
+    target: &TargetArgs,
+    since: Duration,
+    output: OutputArgs,
+) -> anyhow::Result<Outcome> {
     let inventory = target.inventory()?;
     let all = target::block_on(async {
         let connected = connect_all(&inventory.nodes, &target.options()).await;
@@ -143,32 +200,83 @@ pub(super) fn events(target: &TargetArgs, since: Duration) -> anyhow::Result<Out
         });
         join_all(asked).await
     })?;
-    let mut lines = Vec::new();
-    let mut outcome = Outcome::Done;
-    for (node, log) in &all {
+    let told = done_everywhere(all);
+    for NotTold { error, .. } in &told.errors {
+        eprintln!("{}", visible(error));
+    }
+    output.print(|| lines(&told.events), || &told)?;
+    Ok(if told.errors.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::NotInOrder
+    })
+}
+
+fn done_everywhere(logs: Vec<(NodeName, Result<String, RemoteError>)>) -> DoneEverywhere {
+    let mut told = DoneEverywhere {
+        events: Vec::new(),
+        errors: Vec::new(),
+    };
+    for (NodeName(node), log) in logs {
         match log {
-            Ok(log) => lines.extend(log.lines().filter_map(|line| {
+            Ok(log) => told.events.extend(log.lines().filter_map(|line| {
                 let (time, text) = line.split_once(' ')?;
-                Some((
-                    time.to_owned(),
-                    format!("{time}  {node}  {}\n", visible(text)),
-                ))
+                Some(Done {
+                    time: time.to_owned(),
+                    node: node.clone(),
+                    text: text.to_owned(),
+                })
             })),
-            Err(error) => {
-                eprintln!("{}", visible(&error.to_string()));
-                outcome = Outcome::NotInOrder;
-            }
+            Err(error) => told.errors.push(NotTold {
+                node,
+                error: error.to_string(),
+            }),
         }
     }
-    lines.sort();
-    print(&lines.into_iter().map(|(_, line)| line).collect::<String>())?;
-    Ok(outcome)
+    told.events.sort();
+    told
+}
+
+fn lines(events: &[Done]) -> String {
+    let line = |Done { time, node, text }: &Done| {
+        format!("{}  {node}  {}\n", visible(time), visible(text))
+    };
+    events.iter().map(line).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::status::InForce;
+    use crate::cli::shape::assert_documented;
+    use crate::fault::hold::Holder;
+
+    fn gone(node: &str) -> RemoteError {
+        RemoteError::Unreachable {
+            node: NodeName(node.into()),
+            purpose: "connect".into(),
+            reason: "no route".into(),
+        }
+    }
+
+    #[test]
+    fn what_was_done_is_told_in_the_order_of_time() {
+        let told = done_everywhere(vec![
+            (
+                NodeName("n1".into()),
+                Ok("2026-11-23T09:00:02.000Z b\u{1b}[2J\n2026-11-23T09:00:00.000Z a\n".into()),
+            ),
+            (
+                NodeName("n2".into()),
+                Ok("2026-11-23T09:00:01.000Z c d\n\n".into()),
+            ),
+            (NodeName("n3".into()), Err(gone("n3"))),
+        ]);
+        assert_documented("fault events", &told);
+        assert_eq!(
+            lines(&told.events),
+            "2026-11-23T09:00:00.000Z  n1  a\n2026-11-23T09:00:01.000Z  n2  c d\n2026-11-23T09:00:02.000Z  n1  b\\u{1b}[2J\n"
+        );
+    }
 
     #[test]
     fn every_node_tells_its_state() {
@@ -179,21 +287,21 @@ mod tests {
                 since: 5,
                 about: "pause n1".into(),
             }],
-            ..Status::default()
-        };
-        let gone = RemoteError::Unreachable {
-            node: NodeName("n2".into()),
-            purpose: "connect".into(),
-            reason: "no route".into(),
+            holder: Some(Holder {
+                run_id: "by-hand".into(),
+                who: "kim@desk".into(),
+                pid: 7,
+                command: "jtest fault".into(),
+                since: "2026-11-23T09:00:00Z".into(),
+            }),
+            lease_left: Duration::from_secs(30),
+            drops: ["10.0.0.2".parse().unwrap()].into(),
         };
         let all = vec![
             (NodeName("n1".into()), "10.0.0.1".into(), Ok(status)),
-            (NodeName("n2".into()), "10.0.0.2".into(), Err(gone)),
+            (NodeName("n2".into()), "10.0.0.2".into(), Err(gone("n2"))),
         ];
-        let json: serde_json::Value = serde_json::from_str(&in_json(&all).unwrap()).unwrap();
-        assert_eq!(json[0]["faults"][0]["about"], "pause n1");
-        assert_eq!(json[0]["held_by"], serde_json::Value::Null);
-        assert!(json[1]["error"].as_str().unwrap().contains("no route"));
+        assert_documented("fault status", &for_machines(&all));
         insta::assert_snapshot!(in_table(&all, &Inventory {
             file: "lab.yaml".into(),
             nodes: Vec::new(),
@@ -201,6 +309,7 @@ mod tests {
         }), @r"
         n1  10.0.0.1  broker active
             h1: pause n1
+            lease ends in 30 s; held by run by-hand of kim@desk (pid 7, `jtest fault`, since 2026-11-23T09:00:00Z)
         n2  n2: cannot connect: no route
         ");
     }

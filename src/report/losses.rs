@@ -1,0 +1,355 @@
+//! Losses in words: which messages share a fate, on which side of which cut they were confirmed, who led
+//! the queue, what the brokers did then.
+//!
+//! Nothing is said that the events, the counts or the brokers' own logs do not say.
+
+use std::collections::BTreeSet;
+
+use super::cluster::{leader_after, leader_before, sides};
+use super::terminal::{most_telling, seconds};
+use crate::check::results::{LogLine, LogPattern, LossGroup, Results};
+use crate::check::window::Window;
+use crate::event::Record;
+use crate::history::operation::Nanos;
+use crate::inventory::NodeName;
+use crate::schedule::FaultId;
+
+/// Brokers decide within so long after a heal, or after the last confirm.
+const AFTER_NS: Nanos = 15_000_000_000;
+
+/// Lost messages that share a fate.
+#[derive(Debug)]
+pub struct Story {
+    /// In one sentence.
+    pub headline: String,
+    /// What else is known, a sentence each.
+    pub points: Vec<String>,
+    /// By node and time.
+    pub groups: Vec<LossGroup>,
+    /// What the brokers said meanwhile.
+    pub lines: Vec<LogLine>,
+    /// When the first and the last was confirmed.
+    pub span: (Nanos, Nanos),
+}
+
+/// One story for each fault and side.
+pub fn stories(results: &Results, events: &[Record]) -> Vec<Story> {
+    let mut fates: Vec<(Fate, Vec<LossGroup>)> = Vec::new();
+    for group in &results.total_queue.data.losses {
+        let fate = Fate::of(group, events);
+        match fates.iter_mut().find(|(known, _)| *known == fate) {
+            Some((_, groups)) => groups.push(group.clone()),
+            None => fates.push((fate, vec![group.clone()])),
+        }
+    }
+    let stories = fates.into_iter();
+    stories
+        .map(|(fate, groups)| story(&fate, groups, results, events))
+        .collect()
+}
+
+/// How many a story tells of, in words.
+pub fn total(story: &Story) -> String {
+    let count: u64 = story.groups.iter().map(|group| group.count).sum();
+    format!("{} {}", grouped(count), noun(count))
+}
+
+fn noun(count: u64) -> &'static str {
+    match count {
+        1 => "message",
+        _ => "messages",
+    }
+}
+
+/// What lost messages have in common.
+#[derive(Debug, PartialEq, Eq)]
+struct Fate {
+    fault: Option<FaultId>,
+    /// The nodes that were cut off together, if it was a cut.
+    side: Vec<NodeName>,
+    /// From whom.
+    others: Vec<NodeName>,
+}
+
+impl Fate {
+    fn of(group: &LossGroup, events: &[Record]) -> Self {
+        let fault = match group.window {
+            Window::Before => None,
+            Window::During(fault) | Window::After(fault) => Some(fault),
+        };
+        let groups = fault.map_or_else(Vec::new, |fault| sides(fault, events));
+        let (side, others): (Vec<_>, Vec<_>) = groups
+            .into_iter()
+            .partition(|side| side.contains(&group.node));
+        Self {
+            fault,
+            side: side.into_iter().next().unwrap_or_default(),
+            others: others.into_iter().flatten().collect(),
+        }
+    }
+}
+
+fn story(fate: &Fate, groups: Vec<LossGroup>, results: &Results, events: &[Record]) -> Story {
+    let count: u64 = groups.iter().map(|group| group.count).sum();
+    let nodes: BTreeSet<&NodeName> = groups.iter().map(|group| &group.node).collect();
+    let first = groups.iter().map(|group| group.first_confirmed_ns).min();
+    let last = groups.iter().map(|group| group.last_confirmed_ns).max();
+    let (first, last) = (first.unwrap_or(0), last.unwrap_or(0));
+    let faults = &results.coverage.data.faults;
+    let fault = faults.iter().find(|fault| Some(fault.fault) == fate.fault);
+    let healed = fault.and_then(|fault| fault.healed_ns);
+    let from = fault.and_then(|fault| fault.injected_first_ns);
+    let window = (
+        from.unwrap_or(first).min(first),
+        healed.unwrap_or(last).max(last).saturating_add(AFTER_NS),
+    );
+    let lines: Vec<&LogLine> = results
+        .logs
+        .lines
+        .iter()
+        .filter(|line| (window.0..=window.1).contains(&line.time_ns))
+        .collect();
+
+    let mut headline = format!(
+        "{} {} confirmed by {} between {} and {}",
+        grouped(count),
+        noun(count),
+        and(nodes.iter().copied()),
+        seconds(first),
+        seconds(last)
+    );
+    let is_all = nodes.iter().copied().eq(&fate.side);
+    if let Some(circumstance) = circumstance(fate, is_all, &groups, healed, last) {
+        headline += &format!(", {circumstance}");
+    }
+    let done = deeds(&lines);
+    if let Some(decisive) = done.first() {
+        headline += &format!("; {decisive}");
+    }
+    headline.push('.');
+    let mut points = leadership(first, last, events);
+    points.extend(done.iter().skip(1).map(|deed| format!("Also, {deed}.")));
+    points.push(
+        "Each was published through the node that confirmed it, and its confirm is the last that is known of it: \
+         no client received it, and the drain, which is proven complete, did not find it on any node."
+            .to_owned(),
+    );
+    Story {
+        headline,
+        points,
+        groups,
+        lines: most_telling(lines).into_iter().cloned().collect(),
+        span: (first, last),
+    }
+}
+
+/// In which trouble the confirming nodes were.
+fn circumstance(
+    fate: &Fate,
+    is_all: bool,
+    groups: &[LossGroup],
+    healed: Option<Nanos>,
+    last: Nanos,
+) -> Option<String> {
+    let number = fate.fault?.0;
+    let is_during = groups
+        .iter()
+        .any(|group| matches!(group.window, Window::During(_)));
+    let after = healed.filter(|healed| last > *healed);
+    let mut text = match (is_during, fate.side.is_empty()) {
+        (true, false) => format!(
+            "while {} cut off from {} (fault {number})",
+            was(&fate.side, is_all),
+            and(&fate.others)
+        ),
+        (true, true) => format!("while fault {number} was in force"),
+        (false, _) => return Some(format!("after fault {number} was undone")),
+    };
+    if let Some(healed) = after {
+        text += &format!(
+            " and until {} after the heal",
+            seconds(last.saturating_sub(healed))
+        );
+    }
+    Some(text)
+}
+
+fn was(nodes: &[NodeName], is_all: bool) -> String {
+    match (nodes.len(), is_all) {
+        (1, true) => "it was".to_owned(),
+        (1, false) => format!("{} was", and(nodes)),
+        (_, true) => "they were".to_owned(),
+        (_, false) => format!("{} were", and(nodes)),
+    }
+}
+
+/// What the brokers did that takes messages away, the most decisive first.
+fn deeds(lines: &[&LogLine]) -> Vec<String> {
+    let mut deeds = Vec::new();
+    if let Some(line) = find(lines, "* Losers:") {
+        let losers = erlang_names(&line.text);
+        let winner = find(lines, "* Winner:").map(|line| erlang_names(&line.text));
+        let mut deed = format!(
+            "autoheal then ({}) restarted {}",
+            seconds(line.time_ns),
+            and_names(&losers)
+        );
+        if let Some(winner) = winner.filter(|winner| !winner.is_empty()) {
+            deed += &format!(" and took the queue of {}", and_names(&winner));
+        }
+        deeds.push(deed);
+    }
+    let promotions = by_pattern(lines, LogPattern::Promotion);
+    for line in promotions.iter().take(4) {
+        deeds.push(format!(
+            "{} made its mirror the leader of the queue at {}",
+            line.node,
+            seconds(line.time_ns)
+        ));
+    }
+    let pauses = by_pattern(lines, LogPattern::Pause);
+    let paused: BTreeSet<&NodeName> = pauses.iter().map(|line| &line.node).collect();
+    if let Some(first) = pauses.first() {
+        deeds.push(format!(
+            "{} saw the minority around it and paused, first at {}",
+            and(paused),
+            seconds(first.time_ns)
+        ));
+    }
+    let crashes = by_pattern(lines, LogPattern::Crash);
+    let crashed: BTreeSet<&NodeName> = crashes.iter().map(|line| &line.node).collect();
+    if let Some(first) = crashes.first() {
+        deeds.push(format!(
+            "processes inside the broker of {} crashed, first at {}",
+            and(crashed),
+            seconds(first.time_ns)
+        ));
+    }
+    deeds
+}
+
+fn find<'a>(lines: &[&'a LogLine], words: &str) -> Option<&'a LogLine> {
+    lines
+        .iter()
+        .copied()
+        .find(|line| line.pattern == LogPattern::AutohealDecision && line.text.contains(words))
+}
+
+fn by_pattern<'a>(lines: &[&'a LogLine], pattern: LogPattern) -> Vec<&'a LogLine> {
+    let found = lines.iter().copied();
+    found.filter(|line| line.pattern == pattern).collect()
+}
+
+/// Who led the queue then, and who after.
+fn leadership(first: Nanos, last: Nanos, events: &[Record]) -> Vec<String> {
+    let mut told = Vec::new();
+    let then = leader_before(first, events);
+    if let Some((leader, at)) = &then {
+        told.push(format!(
+            "{leader} led the queue before, as most nodes said when asked at {}.",
+            seconds(*at)
+        ));
+    }
+    if let Some((leader, at)) = leader_before(last, events).filter(|led| Some(led) != then.as_ref())
+    {
+        told.push(format!(
+            "{leader} led it meanwhile, as most nodes said at {}.",
+            seconds(at)
+        ));
+    }
+    if let Some((leader, at)) = leader_after(last, events) {
+        told.push(format!(
+            "{leader} led it afterwards, as most nodes said at {}.",
+            seconds(at)
+        ));
+    }
+    told
+}
+
+/// `rabbit@n3,rabbit@n1` in a log line as `n3` and `n1`.
+fn erlang_names(text: &str) -> Vec<String> {
+    let mut names: Vec<String> = text
+        .split("rabbit@")
+        .skip(1)
+        .map(|rest| {
+            let end = rest.find([',', ']', ' ', '\'', '"']);
+            rest[..end.unwrap_or(rest.len())].to_owned()
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn and<'a>(nodes: impl IntoIterator<Item = &'a NodeName>) -> String {
+    let names: Vec<String> = nodes.into_iter().map(|node| node.0.clone()).collect();
+    and_names(&names)
+}
+
+/// `n1, n2 and n3`.
+fn and_names(names: &[String]) -> String {
+    match names {
+        [] => "nobody".to_owned(),
+        [one] => one.clone(),
+        [some @ .., last] => format!("{} and {last}", some.join(", ")),
+    }
+}
+
+/// A clause as a sentence.
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+}
+
+/// `4,049`.
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::judge::{EVENTS_FILE, judge, read_events};
+    use crate::check::testing::Run;
+
+    #[test]
+    fn a_loss_is_told_with_its_cut_and_what_autoheal_did() {
+        let log = b"2026-11-23 10:51:05.5+00:00 [info] <0.1.0> Mirrored queue 'q' in vhost '/': Promoting mirror <rabbit@n1.1795429659.1569.0> to leader\n\
+            2026-11-23 10:51:09+00:00 [info] <0.1.0> Autoheal decision\n\
+            2026-11-23 10:51:09+00:00 [info] <0.1.0>   * Winner:     rabbit@n2\n\
+            2026-11-23 10:51:09+00:00 [info] <0.1.0>   * Losers:     [rabbit@n3,rabbit@n1]\n";
+        let run = Run {
+            lost: 4..9,
+            log,
+            ..Run::default()
+        };
+        let directory = run.write();
+        let results = judge(directory.path()).unwrap();
+        let events = read_events(&directory.path().join(EVENTS_FILE)).unwrap();
+        let stories = stories(&results, &events);
+        let told: Vec<_> = stories
+            .iter()
+            .map(|story| format!("{}\n  {}", story.headline, story.points.join("\n  ")))
+            .collect();
+        insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn numbers_and_names_are_readable() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(12_345_678), "12,345,678");
+        let names = erlang_names("* Losers:     [rabbit@n3,rabbit@n1]");
+        assert_eq!(and_names(&names), "n1 and n3");
+        assert!(erlang_names("no one").is_empty());
+    }
+}
