@@ -3,13 +3,16 @@
 //! The verdict is three-valued; unknown is never rounded up.
 
 pub mod coverage;
+pub mod exclusive;
 pub mod fifo;
 pub mod judge;
 pub mod linear;
 pub mod lock;
 pub mod logs;
 pub mod losses;
+pub mod order;
 pub mod results;
+mod sent;
 pub mod table;
 #[cfg(test)]
 pub mod testing;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Verdict;
 use super::results::{Coverage, Finding};
-use super::{fifo, lock};
+use super::{exclusive, fifo, lock, order};
 use crate::event::Record;
 use crate::history::operation::Entry;
 use crate::inventory::NodeName;
@@ -49,9 +49,9 @@ macro_rules! checkers {
         impl Checks {
             /// Nothing read yet.
             pub fn begin(scenario: &Scenario) -> Self {
-                let kind = scenario.workload.kind;
+                let Scenario { workload, queue, .. } = scenario;
                 Self {
-                    $($field: Checker::$checker.applies(kind).then(|| <$check>::begin(scenario)),)+
+                    $($field: Checker::$checker.applies(workload, queue).then(|| <$check>::begin(scenario)),)+
                 }
             }
 
@@ -98,4 +98,8 @@ checkers! {
     lock: lock::Locks => Lock,
     /// Of a queue that is read while it is written: whether its order was kept.
     fifo: fifo::Order => Fifo,
+    /// Whether consumers saw each producer's messages in order.
+    order: order::Orders => Order,
+    /// Whether one consumer at a time was active.
+    exclusive: exclusive::Exclusives => Exclusive,
 }

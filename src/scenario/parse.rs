@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Amount, Cluster, PartitionHandling, Scenario, Source, Workload, WorkloadKind, checking, checks,
-    overrides, queue, steps,
+    Amount, Cluster, Consumers, PartitionHandling, Scenario, Source, Workload, WorkloadKind,
+    checking, checks, consumers, overrides, queue, steps,
 };
 use crate::diagnostic::{Collector, Diagnostics, quoted};
 use crate::duration;
@@ -53,14 +53,15 @@ pub fn parse(
 fn scenario(tree: &Value, to: &mut Collector<'_>) -> Option<Scenario> {
     let mut fields = tree.fields("the scenario", to)?;
     let workload = workload(fields.mapping("workload", to), to);
+    let queue = queue::parse(fields.mapping("queue", to), to);
     let scenario = Scenario {
         name: name(&mut fields, to),
         description: text(&mut fields, "description", "", 0..=200, to),
         cluster: cluster(fields.mapping("cluster", to), to),
-        queue: queue::parse(fields.mapping("queue", to), to),
         schedule: steps::schedule(fields.sequence("schedule", to), to),
-        checks: checking::parse(fields.mapping("checks", to), workload.kind, to),
+        checks: checking::parse(fields.mapping("checks", to), &workload, &queue, to),
         workload,
+        queue,
         recovery_timeout: length(
             &mut fields,
             "recovery_timeout",
@@ -194,23 +195,28 @@ fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
         reconnect_pause: SECOND,
         body_bytes: 128,
         hold: Duration::ZERO,
+        producers: 1,
+        consumers: Consumers::new(0),
     };
     let Some(mut fields) = fields else {
         return workload;
     };
     let kind = fields.choice("kind", &WorkloadKind::WORDS, to);
     workload.kind = kind.unwrap_or(workload.kind);
-    if workload.kind != WorkloadKind::Queue {
-        for key in ["window", "resends"] {
+    if !matches!(workload.kind, WorkloadKind::Queue | WorkloadKind::Order) {
+        for key in ["window", "resends", "producers", "consumers"] {
             if let Some(value) = fields.take(key) {
                 to.error(
                     value.place,
-                    format!("`{key}` is of the workload `queue` alone"),
+                    format!("`{key}` is of the workloads `queue` and `order` alone"),
                     "remove it: other clients do one thing at a time, and nothing twice",
                 );
             }
         }
         workload.window = 1;
+    } else {
+        let consumers = fields.mapping("consumers", to);
+        workload.consumers = consumers::parse(consumers, workload.kind, to);
     }
     if workload.kind == WorkloadKind::Lock {
         workload.hold = length(
@@ -244,6 +250,11 @@ fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
         ("resends", &mut workload.resends, 0..=10_000),
         ("reconnects", &mut workload.reconnects, 0..=1_000_000),
         ("body_bytes", &mut workload.body_bytes, 64..=1_048_576),
+        (
+            "producers",
+            &mut workload.producers,
+            1..=consumers::CLIENTS_MAX,
+        ),
     ] {
         let given = fields.u64(key, range, to);
         *target = given

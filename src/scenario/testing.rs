@@ -1,10 +1,11 @@
 //! A scenario for unit tests, to be changed where a test needs another.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
-    Amount, Cluster, PartitionHandling, Queue, QueueType, Scenario, Source, Workload, WorkloadKind,
-    checking,
+    Amount, Checker, Cluster, Consumers, PartitionHandling, Queue, QueueType, Scenario, Source,
+    Weight, Workload, WorkloadKind,
 };
 
 /// A quorum queue on every node, a short load, no fault.
@@ -32,9 +33,11 @@ pub fn scenario() -> Scenario {
             reconnect_pause: Duration::from_secs(1),
             body_bytes: 128,
             hold: Duration::ZERO,
+            producers: 1,
+            consumers: Consumers::new(0),
         },
         schedule: Vec::new(),
-        checks: checking::defaults(WorkloadKind::Queue),
+        checks: BTreeMap::from([(Checker::TotalQueue, Weight::Decides)]),
         recovery_timeout: Duration::from_secs(180),
         drain_timeout: Duration::from_secs(180),
     }

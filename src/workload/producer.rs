@@ -116,9 +116,8 @@ impl Producer {
     }
 
     async fn session(&mut self, mut publisher: Publisher) -> End {
-        let producers = u32::try_from(self.context.endpoints.len()).unwrap_or(u32::MAX);
-        let process = self.connections.wrapping_mul(producers);
-        self.ledger.begin(process.wrapping_add(self.number));
+        let process = self.context.process(self.number, self.connections);
+        self.ledger.begin(process);
         self.connections += 1;
         self.pace.skip_to(self.context.clock.now());
         let mut stop = self.context.stop.clone();

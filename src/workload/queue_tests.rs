@@ -14,7 +14,7 @@ use crate::clock::RunClock;
 use crate::event::{Emit, Event};
 use crate::history::operation::Entry;
 use crate::inventory::{NodeName, Secret};
-use crate::scenario::{Amount, Queue, QueueType, Workload, WorkloadKind};
+use crate::scenario::{Amount, Consumers, Queue, QueueType, Workload, WorkloadKind};
 
 struct NoEntries;
 
@@ -75,6 +75,8 @@ fn load(port: u16, reconnects: u32, panics: bool) -> Load {
             reconnect_pause: Duration::from_millis(1),
             body_bytes: 0,
             hold: Duration::ZERO,
+            producers: 1,
+            consumers: Consumers::new(0),
         },
         run_id: "test".to_owned(),
         recorder: Arc::new(NoEntries),

@@ -11,7 +11,7 @@ use jtest::event::{Emit, Event};
 use jtest::history::operation::{Action, Entry, Phase};
 use jtest::inventory::{NodeName, Secret};
 use jtest::remote::Script;
-use jtest::scenario::{Amount, Queue, QueueType, Workload, WorkloadKind};
+use jtest::scenario::{Amount, Consumers, Queue, QueueType, Workload, WorkloadKind};
 use jtest::workload::amqp::Link;
 use jtest::workload::drain::{Counts, DrainContext, NodeCounts};
 use jtest::workload::load::LoadContext;
@@ -225,6 +225,8 @@ pub fn workload(amount: Amount, window: u32) -> Workload {
         reconnect_pause: Duration::from_millis(500),
         body_bytes: 64,
         hold: Duration::ZERO,
+        producers: 1,
+        consumers: Consumers::new(0),
     }
 }
 
