@@ -13,6 +13,8 @@ mod failures;
 mod lab;
 #[path = "broker/load_and_drain.rs"]
 mod load_and_drain;
+#[path = "broker/reading.rs"]
+mod reading;
 #[path = "broker/returns.rs"]
 mod returns;
 
@@ -40,6 +42,7 @@ fn lanes() -> Vec<Vec<Scenario>> {
         lane![
             returns::every_completion_is_right_whatever_the_pairing,
             failures::foreign_messages_are_seen_as_such,
+            reading::what_consumers_acknowledge_does_not_come_again,
         ],
         lane![
             failures::a_frozen_broker_makes_confirms_time_out,

@@ -31,7 +31,7 @@
 //! Of a cluster that jtest did not configure the real `net_ticktime` is not known here: all switches back are
 //! `suspected` then.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -39,17 +39,15 @@ use serde::{Deserialize, Serialize};
 use super::Verdict;
 use super::results::{Finding, LISTED_MAX, Value};
 use super::sent::Sent;
-use super::table::{Check, Seen};
-use crate::event::Event;
+use super::table::{Check, Known, Seen};
+use crate::event::{Event, NodeView, Record};
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
 use crate::inventory::NodeName;
 use crate::scenario::{Scenario, Source};
+use crate::schedule::FaultId;
 
 /// How long after a fault everything may still be a consequence of it, at least.
 pub const SETTLING: Duration = Duration::from_secs(60);
-
-/// A fault is asked for a little before it is in force.
-const ASKED_BEFORE: Nanos = 5_000_000_000;
 
 /// Switches back that are looked at; further ones count as suspected.
 const CANDIDATES_MAX: usize = 1 << 16;
@@ -166,7 +164,7 @@ impl Queue {
 impl Check for Exclusives {
     type Data = Exclusive;
 
-    fn begin(_scenario: &Scenario) -> Self {
+    fn begin(_known: &Known<'_>) -> Self {
         Self {
             sent: Sent::default(),
             queues: HashMap::new(),
@@ -193,8 +191,11 @@ impl Check for Exclusives {
     }
 
     fn finding(self, seen: &Seen<'_>) -> Finding<Exclusive> {
-        let troubles = Troubles::of(seen);
-        let patience = patience(seen.scenario);
+        let Known {
+            scenario, nodes, ..
+        } = seen.known;
+        let troubles = Troubles::of(&seen.known);
+        let patience = patience(scenario);
         let mut data = self.counts;
         for candidate in &self.candidates {
             let is_overlap = candidate.turns.len() == 4
@@ -208,7 +209,7 @@ impl Check for Exclusives {
             };
             *count += 1;
             if listed.len() < LISTED_MAX {
-                listed.push(candidate.told(seen.nodes, is_overlap));
+                listed.push(candidate.told(nodes, is_overlap));
             }
         }
         let (verdict, summary) = verdict(&data);
@@ -298,32 +299,31 @@ fn patience(scenario: &Scenario) -> Nanos {
 struct Troubles(Vec<(Nanos, Nanos)>);
 
 impl Troubles {
-    fn of(seen: &Seen<'_>) -> Self {
-        let ticks = seen.scenario.cluster.net_ticktime_s.saturating_mul(4);
+    fn of(known: &Known<'_>) -> Self {
+        let ticks = known.scenario.cluster.net_ticktime_s.saturating_mul(4);
         let settling = SETTLING.max(Duration::from_secs(u64::from(ticks)));
         let settling = Nanos::try_from(settling.as_nanos()).unwrap_or(Nanos::MAX);
-        let asked = seen.coverage.faults.iter();
-        let asked = asked.filter(|fault| fault.description.is_some());
-        let faults = asked.map(|fault| {
-            let from = fault.injected_first_ns.unwrap_or(Nanos::MIN);
-            let until = fault.injected_first_ns.and(fault.healed_ns);
-            let until = until.map_or(Nanos::MAX, |healed| healed.saturating_add(settling));
-            (from.saturating_sub(ASKED_BEFORE), until)
-        });
-        let told = seen.events.iter().filter_map(|record| match &record.event {
-            Event::ClusterView { views, .. } => {
-                let is_parted = views.values().any(|view| {
-                    view.running.len() < seen.nodes.len() || !view.partitions.is_empty()
-                });
-                let (from, until) = (
-                    record.time.saturating_sub(settling),
-                    record.time.saturating_add(settling),
-                );
-                is_parted.then_some((from, until))
+        let mut faults = BTreeMap::<FaultId, (Nanos, Nanos)>::new();
+        let mut troubles = Vec::new();
+        for Record { time, event } in known.events {
+            match event {
+                Event::FaultAsked { fault, .. } => {
+                    faults.insert(*fault, (*time, Nanos::MAX));
+                }
+                Event::FaultHealed { fault, at, .. } => {
+                    if let Some((_, until)) = faults.get_mut(fault) {
+                        *until = at.saturating_add(settling);
+                    }
+                }
+                Event::ClusterView { views, .. } if is_parted(views, known.nodes) => {
+                    let around = (time.saturating_sub(settling), time.saturating_add(settling));
+                    troubles.push(around);
+                }
+                _ => {}
             }
-            _ => None,
-        });
-        Self(faults.chain(told).collect())
+        }
+        troubles.extend(faults.into_values());
+        Self(troubles)
     }
 
     fn touch(&self, from: Nanos, until: Nanos) -> bool {
@@ -331,6 +331,13 @@ impl Troubles {
             .iter()
             .any(|trouble| trouble.0 <= until && from <= trouble.1)
     }
+}
+
+/// Whether a node says that it does not see all.
+fn is_parted(views: &BTreeMap<NodeName, NodeView>, nodes: &[NodeName]) -> bool {
+    views
+        .values()
+        .any(|view| view.running.len() < nodes.len() || !view.partitions.is_empty())
 }
 
 fn verdict(data: &Exclusive) -> (Verdict, String) {

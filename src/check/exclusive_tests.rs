@@ -1,15 +1,11 @@
 //! Turns of single active consumers that must pass, and those that must not.
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 
 use super::*;
-use crate::check::results::{Coverage, FaultCoverage};
 use crate::check::testing;
-use crate::event::{NodeView, Record};
+use crate::event::Proof;
 use crate::scenario::testing::scenario;
-use crate::schedule::FaultId;
 
 const SECOND: Nanos = 1_000_000_000;
 
@@ -50,39 +46,49 @@ fn judged(entries: &[Entry]) -> Finding<Exclusive> {
     testing::judged::<Exclusives>(entries.iter().copied())
 }
 
-/// The same, had the run this fault and said the nodes this.
-fn judged_with(entries: &[Entry], faults: Vec<FaultCoverage>, events: &[Record]) -> Exclusive {
+/// The same, had this happened besides.
+fn judged_with(entries: &[Entry], events: &[Record]) -> Exclusive {
     let scenario = scenario();
-    let mut check = Exclusives::begin(&scenario);
-    entries.iter().for_each(|entry| check.add(entry));
     let nodes = ["n1", "n2", "n3"].map(|name| NodeName(name.into()));
-    let finding = check.finding(&Seen {
+    let known = Known {
         scenario: &scenario,
         nodes: &nodes,
-        coverage: &Coverage {
-            faults,
-            awaits: Vec::new(),
-        },
+        faults: &[],
         events,
+    };
+    let mut check = Exclusives::begin(&known);
+    entries.iter().for_each(|entry| check.add(entry));
+    let seen = Seen {
+        known,
         is_complete: true,
-    });
-    finding.data
+    };
+    check.finding(&seen).data
 }
 
-fn fault(injected: Option<Nanos>, healed: Option<Nanos>) -> FaultCoverage {
-    FaultCoverage {
-        fault: FaultId(1),
-        description: Some("a cut".to_owned()),
-        injected_first_ns: injected,
-        injected_last_ns: injected,
-        spread_us: None,
-        healed_ns: healed,
-        operations: 1,
-        proven: true,
-        evidence: Vec::new(),
-        heal_proven: true,
-        errors: Vec::new(),
-    }
+/// A fault that was asked for and, if so, healed.
+fn fault(asked: Nanos, healed: Option<Nanos>) -> Vec<Record> {
+    let fault = FaultId(1);
+    let mut events = vec![Record {
+        time: asked,
+        event: Event::FaultAsked {
+            fault,
+            kind: "partition".into(),
+            description: "a cut".into(),
+            groups: Vec::new(),
+        },
+    }];
+    events.extend(healed.map(|at| Record {
+        time: at + 1,
+        event: Event::FaultHealed {
+            fault,
+            at,
+            proof: Proof {
+                proven: true,
+                evidence: Vec::new(),
+            },
+        },
+    }));
+    events
 }
 
 #[test]
@@ -157,19 +163,17 @@ fn brokers_that_had_the_time_to_lose_each_other_explain_it() {
 #[test]
 fn a_fault_explains_it_for_a_while() {
     let entries = turns(100 * SECOND, SECOND / 10, &[7, 8, 7, 8]);
-    for (injected, healed, overlaps) in [
-        (Some(10), Some(30), 1),
-        (Some(10), Some(50), 0),
-        (Some(10), None, 0),
-        (Some(99), Some(101), 0),
-        (Some(103), Some(120), 0),
-        (Some(110), Some(120), 1),
-        (None, None, 0),
+    for (asked, healed, overlaps) in [
+        (10, Some(30), 1),
+        (10, Some(50), 0),
+        (10, None, 0),
+        (99, Some(101), 0),
+        (100, Some(120), 0),
+        (101, Some(120), 1),
     ] {
-        let times = |seconds: Option<Nanos>| seconds.map(|seconds| seconds * SECOND);
-        let faults = vec![fault(times(injected), times(healed))];
-        let data = judged_with(&entries, faults, &[]);
-        assert_eq!(data.overlaps, overlaps, "{injected:?} {healed:?}");
+        let events = fault(asked * SECOND, healed.map(|healed| healed * SECOND));
+        let data = judged_with(&entries, &events);
+        assert_eq!(data.overlaps, overlaps, "{asked} {healed:?}");
         assert_eq!(data.overlaps + data.suspected, 2);
     }
 }
@@ -192,7 +196,7 @@ fn nodes_that_say_they_are_parted_explain_it() {
             time: seconds * SECOND,
             event,
         };
-        judged_with(&entries, Vec::new(), &[record]).overlaps
+        judged_with(&entries, &[record]).overlaps
     };
     assert_eq!(said(110, 3), 1);
     assert_eq!(said(110, 2), 0);

@@ -37,10 +37,9 @@ use serde::{Deserialize, Serialize};
 use super::Verdict;
 use super::results::{Finding, LISTED_MAX, Value};
 use super::sent::{Publish, Sent};
-use super::table::{Check, Seen};
+use super::table::{Check, Known, Seen};
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
 use crate::inventory::NodeName;
-use crate::scenario::Scenario;
 
 /// What consumers saw of the order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +146,7 @@ impl Reached {
 impl Check for Orders {
     type Data = Order;
 
-    fn begin(_scenario: &Scenario) -> Self {
+    fn begin(_known: &Known<'_>) -> Self {
         Self::default()
     }
 
@@ -167,7 +166,7 @@ impl Check for Orders {
     fn finding(self, seen: &Seen<'_>) -> Finding<Order> {
         let mut data = self.counts;
         for (jump, node) in data.jumps.iter_mut().zip(self.jumped) {
-            jump.node = seen.nodes.get(usize::from(node)).cloned();
+            jump.node = seen.known.nodes.get(usize::from(node)).cloned();
         }
         let (verdict, summary) = verdict(&data);
         Finding {

@@ -14,6 +14,8 @@ use crate::yaml::Fields;
 pub enum Checker {
     /// What happened to every message.
     TotalQueue,
+    /// Messages that were received more than once.
+    Duplicates,
     /// Whether two held the lock at once.
     Lock,
     /// Whether the queue was first in, first out.
@@ -22,6 +24,10 @@ pub enum Checker {
     Order,
     /// Whether one consumer at a time was active.
     Exclusive,
+    /// For how long each node served nobody.
+    Availability,
+    /// How long answers took.
+    Latency,
 }
 
 /// What a finding is for.
@@ -39,12 +45,15 @@ pub type Checks = BTreeMap<Checker, Weight>;
 
 impl Checker {
     /// All, by their words.
-    pub const WORDS: [(&str, Self); 5] = [
+    pub const WORDS: [(&str, Self); 8] = [
         ("total-queue", Self::TotalQueue),
+        ("duplicates", Self::Duplicates),
         ("lock", Self::Lock),
         ("fifo", Self::Fifo),
         ("order", Self::Order),
         ("exclusive", Self::Exclusive),
+        ("availability", Self::Availability),
+        ("latency", Self::Latency),
     ];
 
     /// Its word.
@@ -56,7 +65,9 @@ impl Checker {
     /// Whether it looks at runs of such a workload on such queues.
     pub fn applies(self, workload: &Workload, queue: &Queue) -> bool {
         match self {
-            Self::TotalQueue => true,
+            Self::TotalQueue | Self::Availability | Self::Latency => true,
+            // The lock is one message that is received again and again.
+            Self::Duplicates => workload.kind != WorkloadKind::Lock,
             Self::Lock => workload.kind == WorkloadKind::Lock,
             Self::Fifo => workload.kind == WorkloadKind::Fifo,
             Self::Order => workload.kind == WorkloadKind::Order,
@@ -70,6 +81,7 @@ impl Checker {
             Self::TotalQueue | Self::Lock | Self::Fifo | Self::Order | Self::Exclusive => {
                 Weight::Decides
             }
+            Self::Duplicates | Self::Availability | Self::Latency => Weight::Reported,
         }
     }
 }
