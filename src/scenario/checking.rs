@@ -87,7 +87,7 @@ impl Checker {
 }
 
 /// What the checkers' findings are for where nothing is said.
-fn defaults(workload: &Workload, queue: &Queue) -> Checks {
+pub(super) fn defaults(workload: &Workload, queue: &Queue) -> Checks {
     let checkers = Checker::WORDS.iter().map(|(_, checker)| *checker);
     let looking = checkers.filter(|checker| checker.applies(workload, queue));
     looking.map(|checker| (checker, checker.weight())).collect()

@@ -154,7 +154,10 @@ fn simonovic_is_as_he_published_it() {
         }
       ],
       "checks": {
-        "total-queue": "decides"
+        "total-queue": "decides",
+        "duplicates": "reported",
+        "availability": "reported",
+        "latency": "reported"
       },
       "recovery_timeout": 180000,
       "drain_timeout": 300000
