@@ -3,8 +3,10 @@
 use std::fmt::{self, Write};
 
 use crate::check::Verdict;
+use crate::check::exclusive::{Exclusive, Turns};
 use crate::check::fifo::Fifo;
 use crate::check::lock::{HoldTimes, Lock};
+use crate::check::order::{Order, Sighting};
 use crate::check::results::{
     AwaitCoverage, FaultCoverage, LogLine, LogPattern, LossGroup, LostValue, Results, TotalQueue,
     Value,
@@ -48,6 +50,12 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     }
     if let Some(fifo) = &results.findings.fifo {
         disorder(out, &fifo.data)?;
+    }
+    if let Some(order) = &results.findings.order {
+        jumps(out, &order.data)?;
+    }
+    if let Some(exclusive) = &results.findings.exclusive {
+        switches(out, &exclusive.data)?;
     }
     if queue.lost.is_some_and(|lost| lost > 0) {
         logs(out, &results.logs.lines)?;
@@ -163,6 +171,56 @@ fn disorder(out: &mut String, fifo: &Fifo) -> fmt::Result {
             name(empty.inside)
         );
         wrapped(out, &line)?;
+    }
+    writeln!(out)
+}
+
+/// What consumers saw come too late.
+fn jumps(out: &mut String, order: &Order) -> fmt::Result {
+    writeln!(
+        out,
+        "The order: {} received by consumers, {} in the drain ({} redelivered), {} out of order",
+        order.received, order.drained, order.redelivered, order.backward
+    )?;
+    for jump in order.jumps.iter().take(EXAMPLES_MAX) {
+        let node = jump.node.as_ref().map_or("?", |node| node.0.as_str());
+        let seen = |sighting: &Sighting| {
+            format!(
+                "{} (published at {}, received at {})",
+                name(sighting.value),
+                seconds(sighting.published_ns),
+                seconds(sighting.received_ns)
+            )
+        };
+        let line = format!(
+            "{node}'s consumer received {} after {}",
+            seen(&jump.late),
+            seen(&jump.after)
+        );
+        wrapped(out, &line)?;
+    }
+    writeln!(out)
+}
+
+/// Who was active beside others, or may have been.
+fn switches(out: &mut String, exclusive: &Exclusive) -> fmt::Result {
+    writeln!(
+        out,
+        "Active consumers: {}, {} handovers; {} switches back that may be legal, {} times two at once",
+        exclusive.active, exclusive.handovers, exclusive.suspected, exclusive.overlaps
+    )?;
+    let told = |what: &str, turns: &Turns| {
+        let turns = turns.turns.iter().map(|turn| {
+            let node = turn.node.as_ref().map_or("?", |node| node.0.as_str());
+            format!("{node} at {}", seconds(turn.received_ns))
+        });
+        format!("{what}: {}", turns.collect::<Vec<_>>().join(", "))
+    };
+    for turns in exclusive.overlapping.iter().take(EXAMPLES_MAX) {
+        wrapped(out, &told("two at once", turns))?;
+    }
+    for turns in exclusive.switches.iter().take(EXAMPLES_MAX) {
+        wrapped(out, &told("back again", turns))?;
     }
     writeln!(out)
 }

@@ -59,6 +59,8 @@ pub const BUILTINS: &[Builtin] = builtins![
     "power-cycles",
     "lock",
     "fifo",
+    "consumers",
+    "order",
     "everything",
 ];
 

@@ -91,8 +91,14 @@ fn simonovic_is_as_he_published_it() {
       },
       "queue": {
         "name": "jtest.queue",
+        "count": 1,
         "type": "mirrored",
-        "replicas": 3
+        "replicas": 3,
+        "delivery_limit": null,
+        "single_active_consumer": false,
+        "sync_mode": null,
+        "promote_on_shutdown": null,
+        "promote_on_failure": null
       },
       "workload": {
         "kind": "queue",
@@ -106,7 +112,14 @@ fn simonovic_is_as_he_published_it() {
         "reconnects": 50,
         "reconnect_pause": 10000,
         "body_bytes": 128,
-        "hold": 0
+        "hold": 0,
+        "producers": 1,
+        "consumers": {
+          "count": 0,
+          "by": "push",
+          "prefetch": 100,
+          "ack_batch": 1
+        }
       },
       "schedule": [
         {

@@ -256,18 +256,7 @@ impl Client {
         &self,
         asking: impl Future<Output = lapin::Result<T>>,
     ) -> Result<T, (Cause, String)> {
-        let patience = self.context.workload.confirm_timeout;
-        match timeout(patience, asking).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err((Cause::ConnectionLost, format!("connection lost: {error}"))),
-            Err(_elapsed) => {
-                let seconds = patience.as_secs_f64();
-                Err((
-                    Cause::ConfirmTimeout,
-                    format!("no answer within {seconds} s"),
-                ))
-            }
-        }
+        answer(self.context.workload.confirm_timeout, asking).await
     }
 
     /// Records an entry of now.
@@ -293,11 +282,10 @@ impl Client {
         let took = (phase == Phase::Ok).then(|| time - self.begun);
         let node = self.endpoint.index;
         self.context.tally.operated(node, phase, took);
-        let clients = u32::try_from(self.context.endpoints.len()).unwrap_or(u32::MAX);
-        let process = self.connections.saturating_sub(1).wrapping_mul(clients);
+        let connection = self.connections.saturating_sub(1);
         self.context.recorder.record(Entry {
             time,
-            process: process.wrapping_add(self.number),
+            process: self.context.process(self.number, connection),
             node,
             phase,
             action,
@@ -320,6 +308,24 @@ impl Client {
         tokio::select! {
             () = told(&mut stop) => {}
             () = sleep(length) => {}
+        }
+    }
+}
+
+/// The broker's answer, if it comes in time.
+pub(super) async fn answer<T>(
+    patience: Duration,
+    asking: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, (Cause, String)> {
+    match timeout(patience, asking).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err((Cause::ConnectionLost, format!("connection lost: {error}"))),
+        Err(_elapsed) => {
+            let seconds = patience.as_secs_f64();
+            Err((
+                Cause::ConfirmTimeout,
+                format!("no answer within {seconds} s"),
+            ))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the clients do: one file per workload, the AMQP client beside them.
 //!
 //! - [`load`]: the table of workloads, and what each is given
-//! - [`queue`]: producers with publisher confirms, one per node; [`lock`]: one message is a lock;
+//! - [`queue`]: producers with publisher confirms, and consumers; [`lock`]: one message is a lock;
 //!   [`fifo`]: enqueues and dequeues in turn; [`drain`]: reading to the end
 //! - [`attempts`]: what becomes of a publish, pure; [`demand`]: what is published when, pure
 //! - [`tally`]: counts while it runs, for those who watch
@@ -15,6 +15,7 @@ pub mod amqp;
 pub mod attempts;
 mod client;
 pub mod confirms;
+mod consumer;
 pub mod demand;
 pub mod drain;
 mod drainer;
@@ -26,6 +27,7 @@ pub mod message;
 mod producer;
 pub mod publisher;
 pub mod queue;
+mod receipts;
 pub mod tally;
 
 use tokio::sync::watch;
