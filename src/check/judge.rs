@@ -102,6 +102,7 @@ pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
     let reported = manifest.scenario.checks.iter();
     let reported = reported.filter(|(_, weight)| **weight == Weight::Reported);
     let reported = reported.map(|(checker, _)| *checker).collect();
+    let sends = manifest.scenario.workload.kind.sends();
     let logs = logs::collect(directory, &manifest, &coverage.data);
     let mut results = Results {
         format_version: FORMAT_VERSION,
@@ -112,7 +113,7 @@ pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
         run_id: manifest.run_id,
         seed: manifest.seed,
         started: manifest.started,
-        total_queue: total_queue::finding(sums),
+        total_queue: total_queue::finding(sums, sends),
         findings,
         coverage,
         evidence,

@@ -9,6 +9,7 @@ pub mod linear;
 pub mod lock;
 pub mod logs;
 pub mod losses;
+pub mod metadata;
 pub mod results;
 pub mod table;
 #[cfg(test)]

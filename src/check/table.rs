@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Verdict;
 use super::results::{Coverage, Finding};
-use super::{fifo, lock};
+use super::{fifo, lock, metadata};
 use crate::event::Record;
 use crate::history::operation::Entry;
 use crate::inventory::NodeName;
@@ -98,4 +98,6 @@ checkers! {
     lock: lock::Locks => Lock,
     /// Of a queue that is read while it is written: whether its order was kept.
     fifo: fifo::Order => Fifo,
+    /// Of objects that are no messages: whether every node has what it should.
+    metadata: metadata::Objects => Metadata,
 }

@@ -63,7 +63,19 @@ fn judge(entries: &[Entry], is_drained: bool, faults: &[FaultTimes]) -> Finding<
         entries.iter().for_each(|entry| losses.add(entry));
         losses.finish(&mut sums);
     }
-    finding(sums)
+    finding(sums, true)
+}
+
+#[test]
+fn clients_that_send_nothing_leave_nothing_to_lose() {
+    let sums = Tally::default().sums(&nodes());
+    assert_eq!(finding(sums.clone(), true).verdict, Verdict::Unknown);
+    assert_eq!(finding(sums, false).verdict, Verdict::Valid);
+    let mut tally = Tally::default();
+    let received = history("0.0 drain");
+    received.iter().for_each(|entry| tally.add(entry).unwrap());
+    let found = finding(tally.sums(&nodes()), false);
+    assert_eq!(found.verdict, Verdict::Invalid);
 }
 
 fn check(text: &str, verdict: Verdict, expected: &str) {

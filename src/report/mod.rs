@@ -4,6 +4,7 @@
 
 mod html;
 mod junit;
+mod objects;
 pub mod terminal;
 
 use std::path::Path;

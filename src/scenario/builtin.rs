@@ -59,6 +59,7 @@ pub const BUILTINS: &[Builtin] = builtins![
     "power-cycles",
     "lock",
     "fifo",
+    "metadata",
     "everything",
 ];
 

@@ -18,6 +18,8 @@ pub enum Checker {
     Lock,
     /// Whether the queue was first in, first out.
     Fifo,
+    /// Whether queues, policies and other objects are where they should be.
+    Metadata,
 }
 
 /// What a finding is for.
@@ -35,10 +37,11 @@ pub type Checks = BTreeMap<Checker, Weight>;
 
 impl Checker {
     /// All, by their words.
-    pub const WORDS: [(&str, Self); 3] = [
+    pub const WORDS: [(&str, Self); 4] = [
         ("total-queue", Self::TotalQueue),
         ("lock", Self::Lock),
         ("fifo", Self::Fifo),
+        ("metadata", Self::Metadata),
     ];
 
     /// Its word.
@@ -53,13 +56,14 @@ impl Checker {
             Self::TotalQueue => true,
             Self::Lock => kind == WorkloadKind::Lock,
             Self::Fifo => kind == WorkloadKind::Fifo,
+            Self::Metadata => kind == WorkloadKind::Metadata,
         }
     }
 
     /// What its finding is for where the scenario does not say.
     fn weight(self) -> Weight {
         match self {
-            Self::TotalQueue | Self::Lock | Self::Fifo => Weight::Decides,
+            Self::TotalQueue | Self::Lock | Self::Fifo | Self::Metadata => Weight::Decides,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::step::{Gap, Lasts};
-use super::{Amount, QueueType, Scenario, Step};
+use super::{Amount, QueueType, Scenario, Source, Step, WorkloadKind};
 use crate::diagnostic::{Collector, Place};
 use crate::duration;
 use crate::yaml::{Kind, Value};
@@ -11,6 +11,7 @@ use crate::yaml::{Kind, Value};
 /// Checks a scenario whose values are each sound.
 pub(super) fn check(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
     queue(scenario, tree, to);
+    workload(scenario, tree, to);
     amount(scenario, tree, to);
     order(scenario, tree, to);
     unnoticed(scenario, tree, to);
@@ -36,6 +37,17 @@ fn queue(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
             "choose an odd number",
         ),
         QueueType::Mirrored | QueueType::Quorum => {}
+    }
+}
+
+fn workload(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
+    let kind = scenario.workload.kind;
+    if kind == WorkloadKind::Metadata && scenario.cluster.source == Source::Existing {
+        to.error(
+            place(tree, "workload.kind"),
+            "`metadata` makes users, policies and virtual hosts in a cluster that is not jtest's",
+            "choose another `cluster.source`, or another workload",
+        );
     }
 }
 

@@ -146,15 +146,23 @@ pub enum WorkloadKind {
     Lock,
     /// Enqueues and dequeues in turn.
     Fifo,
+    /// Queues, exchanges, bindings, policies, users and virtual hosts are made and removed; no message is sent.
+    Metadata,
 }
 
 impl WorkloadKind {
     /// All, by their words.
-    pub const WORDS: [(&str, Self); 3] = [
+    pub const WORDS: [(&str, Self); 4] = [
         ("queue", Self::Queue),
         ("lock", Self::Lock),
         ("fifo", Self::Fifo),
+        ("metadata", Self::Metadata),
     ];
+
+    /// Whether the clients send messages.
+    pub fn sends(self) -> bool {
+        self != Self::Metadata
+    }
 }
 
 /// The workload: what one client per node does, on one connection at a time.

@@ -624,6 +624,19 @@ fn a_short_cut_set_on_the_command_line_is_warned_of() {
         "#);
 }
 
+#[test]
+fn a_cluster_that_goes_on_gets_no_users_and_vhosts() {
+    let text = "name: a\ncluster: {source: existing}\nworkload: {kind: metadata, amount: 1m}\n";
+    insta::assert_snapshot!(told(text, &[]), @r"
+        error: `metadata` makes users, policies and virtual hosts in a cluster that is not jtest's
+         --> s.yaml:3:18
+          |
+        3 | workload: {kind: metadata, amount: 1m}
+          |                  ^
+          = help: choose another `cluster.source`, or another workload
+        ");
+}
+
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "\\PC{0,80}", path in "[a-z.0-9]{0,20}", value in "\\PC{0,20}") {

@@ -1,4 +1,4 @@
-//! A client with one operation at a time, on one connection at a time: those of `lock` and `fifo`.
+//! A client with one operation at a time, on one connection at a time: those of `lock`, `fifo` and `metadata`.
 //!
 //! Each connection is a logical process. An operation without an answer ends the connection, because
 //! what the broker does with it later must not be taken for an answer to another.
@@ -16,7 +16,9 @@ use super::ledger::Counts;
 use super::load::{ClientSummary, LoadContext};
 use super::message::{AttemptId, Codec};
 use super::{Endpoint, told};
+use crate::history::object::Object;
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
+use crate::inventory::NodeName;
 
 const PERSISTENT: u8 = 2;
 
@@ -83,6 +85,14 @@ impl Client {
 
     pub(super) fn number(&self) -> u32 {
         self.number
+    }
+
+    pub(super) fn node(&self) -> &NodeName {
+        &self.endpoint.name
+    }
+
+    pub(super) fn context(&self) -> &LoadContext {
+        &self.context
     }
 
     pub(super) fn now(&self) -> Nanos {
@@ -276,20 +286,7 @@ impl Client {
         cause: Cause,
         redelivered: bool,
     ) {
-        let counter = match phase {
-            Phase::Invoke => &mut self.counts.attempts,
-            Phase::Ok => &mut self.counts.ok,
-            Phase::Fail => &mut self.counts.fail,
-            Phase::Info => &mut self.counts.info,
-        };
-        *counter += 1;
-        self.context.tally.operated(phase);
-        let clients = u32::try_from(self.context.endpoints.len()).unwrap_or(u32::MAX);
-        let process = self.connections.saturating_sub(1).wrapping_mul(clients);
-        self.context.recorder.record(Entry {
-            time: self.context.clock.now(),
-            process: process.wrapping_add(self.number),
-            node: self.endpoint.index,
+        self.put(Entry {
             phase,
             action,
             producer: id.producer,
@@ -298,6 +295,44 @@ impl Client {
             cause,
             redelivered,
             ..Entry::default()
+        });
+    }
+
+    /// Records an entry of now about what is no message.
+    pub(super) fn record_object(
+        &mut self,
+        action: Action,
+        phase: Phase,
+        object: Object,
+        cause: Cause,
+    ) {
+        self.put(Entry {
+            phase,
+            action,
+            producer: object.client,
+            sequence: object.number,
+            queue: object.kind.number(),
+            cause,
+            ..Entry::default()
+        });
+    }
+
+    fn put(&mut self, entry: Entry) {
+        let counter = match entry.phase {
+            Phase::Invoke => &mut self.counts.attempts,
+            Phase::Ok => &mut self.counts.ok,
+            Phase::Fail => &mut self.counts.fail,
+            Phase::Info => &mut self.counts.info,
+        };
+        *counter += 1;
+        self.context.tally.operated(entry.phase);
+        let clients = u32::try_from(self.context.endpoints.len()).unwrap_or(u32::MAX);
+        let process = self.connections.saturating_sub(1).wrapping_mul(clients);
+        self.context.recorder.record(Entry {
+            time: self.context.clock.now(),
+            process: process.wrapping_add(self.number),
+            node: self.endpoint.index,
+            ..entry
         });
     }
 

@@ -7,8 +7,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::administration::Administration;
 pub use super::ledger::Counts;
-use super::{Credentials, Endpoint, Record, Tally, fifo, lock, queue};
+use super::{Credentials, Endpoint, Record, Tally, fifo, lock, metadata, queue};
 use crate::clock::RunClock;
 use crate::event::Emit;
 use crate::history::operation::Nanos;
@@ -40,6 +41,8 @@ pub struct LoadContext {
     pub tally: Arc<Tally>,
     /// Becomes true when nothing new shall begin. For `Amount::Schedule` this is its end.
     pub stop: watch::Receiver<bool>,
+    /// The brokers, to those who change more than messages in them.
+    pub administration: Option<Administration>,
 }
 
 impl LoadContext {
@@ -91,6 +94,7 @@ pub async fn run(context: LoadContext) -> LoadSummary {
         WorkloadKind::Queue => queue::run(context).await,
         WorkloadKind::Lock => lock::run(context).await,
         WorkloadKind::Fifo => fifo::run(context).await,
+        WorkloadKind::Metadata => metadata::run(context).await,
     }
 }
 

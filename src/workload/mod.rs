@@ -2,7 +2,8 @@
 //!
 //! - [`load`]: the table of workloads, and what each is given
 //! - [`queue`]: producers with publisher confirms, one per node; [`lock`]: one message is a lock;
-//!   [`fifo`]: enqueues and dequeues in turn; [`drain`]: reading to the end
+//!   [`fifo`]: enqueues and dequeues in turn; [`metadata`]: what brokers keep besides messages, with
+//!   [`administration`]; [`drain`]: reading to the end
 //! - [`attempts`]: what becomes of a publish, pure; [`demand`]: what is published when, pure
 //! - [`message`]: how a message names itself and checks itself
 //! - [`amqp`], [`publisher`], [`confirms`]: everything that knows the AMQP library
@@ -10,6 +11,7 @@
 //! A client of a node talks to that node's own address only and never to another node. Each
 //! connection is a logical process of its own in the history.
 
+pub mod administration;
 pub mod amqp;
 pub mod attempts;
 mod client;
@@ -22,6 +24,7 @@ mod ledger;
 pub mod load;
 pub mod lock;
 pub mod message;
+pub mod metadata;
 mod producer;
 pub mod publisher;
 pub mod queue;

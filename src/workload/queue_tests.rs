@@ -86,6 +86,7 @@ fn load(port: u16, reconnects: u32, panics: bool) -> Load {
         clock: RunClock::start(),
         tally: Arc::default(),
         stop: stopped,
+        administration: None,
     };
     Load {
         context,

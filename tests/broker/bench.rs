@@ -276,6 +276,7 @@ pub async fn bench(queue: &str, brokers: &[Broker], workload: Workload) -> Bench
             clock,
             tally: tally.clone(),
             stop: stopped,
+            administration: None,
         },
         drain: DrainContext {
             endpoints,
