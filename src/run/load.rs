@@ -206,11 +206,11 @@ struct Watched {
 impl World for Watched {
     async fn ask(&self, node: &NodeName) -> Option<Said> {
         let answer = self.broker.ask_node(node).await?;
-        let queue = answer.queue.ok();
+        let queue = answer.queue();
         Some(Said {
+            leader: queue.and_then(|queue| queue.leader.clone()),
+            members: queue.map(|queue| queue.holders.clone()).unwrap_or_default(),
             view: answer.view,
-            leader: queue.as_ref().and_then(|queue| queue.leader.clone()),
-            members: queue.map(|queue| queue.holders).unwrap_or_default(),
         })
     }
 

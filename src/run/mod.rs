@@ -243,7 +243,7 @@ impl Run {
         let context = DrainContext {
             endpoints: ready.broker.endpoints(),
             credentials: ready.broker.credentials().clone(),
-            queue: self.plan.scenario.queue.name.clone(),
+            queues: self.plan.scenario.queue.names(),
             run_id: self.run_id.clone(),
             recorder: recorder.clone(),
             emit: self.stages.emit.clone(),

@@ -76,6 +76,20 @@ pub fn refusals(scenario: &Scenario, version: BrokerVersion) -> Vec<Refusal> {
                 .to_owned(),
         });
     }
+    if scenario.queue.single_active_consumer && !version.at_least(3, 8) {
+        refusals.push(Refusal {
+            what: format!("RabbitMQ {version} has no single active consumer: it came with 3.8"),
+            offer: "remove `queue.single_active_consumer`, or use 3.8 or newer".to_owned(),
+        });
+    }
+    if scenario.queue.promote_on_failure.is_some() && !version.at_least(3, 8) {
+        refusals.push(Refusal {
+            what: format!(
+                "RabbitMQ {version} may not know `ha-promote-on-failure`: it came with 3.7.5"
+            ),
+            offer: "remove `queue.promote_on_failure`, or use 3.8 or newer".to_owned(),
+        });
+    }
     match scenario.queue.kind {
         QueueType::Mirrored if version.at_least(4, 0) => refusals.push(Refusal {
             what: format!("RabbitMQ {version} has no mirrored queues: 4.0 removed them"),

@@ -11,6 +11,7 @@ mod conditions;
 mod faults;
 mod overrides;
 mod parse;
+mod queue;
 pub mod step;
 mod steps;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use self::broker::{BrokerVersion, Refusal, refusals, without_effect};
 pub use self::builtin::{BUILTINS, Builtin, DEFAULT, builtin, is_path};
 pub use self::checking::{Checker, Checks, Weight};
 pub use self::parse::{Parsed, parse};
+pub use self::queue::{Promotion, Queue, QueueType, SyncMode};
 pub use self::step::{Condition, FaultStep, Span, Step};
 
 /// One experiment, every value resolved.
@@ -39,7 +41,7 @@ pub struct Scenario {
     pub description: String,
     /// How the brokers are installed and configured.
     pub cluster: Cluster,
-    /// The queue under test.
+    /// The queues under test.
     pub queue: Queue,
     /// What the clients do.
     pub workload: Workload,
@@ -97,31 +99,6 @@ pub struct Cluster {
     /// How long installing, configuring and clustering may take.
     #[serde(with = "duration_ms")]
     pub deploy_timeout: Duration,
-}
-
-/// The kind of the queue under test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum QueueType {
-    /// One replica, on one node.
-    Classic,
-    /// A classic queue with mirrors by policy (up to RabbitMQ 3.x).
-    Mirrored,
-    /// Replicated by Raft.
-    Quorum,
-}
-
-/// The queue under test.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Queue {
-    /// Its name.
-    pub name: String,
-    /// Its kind.
-    #[serde(rename = "type")]
-    pub kind: QueueType,
-    /// How many nodes hold it (`ha-params` of exactly-N mirrors, `x-quorum-initial-group-size`);
-    /// `None` is every node. Meaningless for `Classic`.
-    pub replicas: Option<u32>,
 }
 
 /// When a workload has done enough.

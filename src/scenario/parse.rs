@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Amount, Cluster, PartitionHandling, Queue, QueueType, Scenario, Source, Workload, WorkloadKind,
-    checking, checks, overrides, steps,
+    Amount, Cluster, PartitionHandling, Scenario, Source, Workload, WorkloadKind, checking, checks,
+    overrides, queue, steps,
 };
 use crate::diagnostic::{Collector, Diagnostics, quoted};
 use crate::duration;
@@ -57,7 +57,7 @@ fn scenario(tree: &Value, to: &mut Collector<'_>) -> Option<Scenario> {
         name: name(&mut fields, to),
         description: text(&mut fields, "description", "", 0..=200, to),
         cluster: cluster(fields.mapping("cluster", to), to),
-        queue: queue(fields.mapping("queue", to), to),
+        queue: queue::parse(fields.mapping("queue", to), to),
         schedule: steps::schedule(fields.sequence("schedule", to), to),
         checks: checking::parse(fields.mapping("checks", to), workload.kind, to),
         workload,
@@ -182,42 +182,6 @@ fn ticktime_s(fields: &mut Fields<'_>, to: &mut Collector<'_>) -> u32 {
     u32::try_from(length.as_secs()).unwrap_or(u32::MAX)
 }
 
-fn queue(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Queue {
-    let mut queue = Queue {
-        name: "jtest.queue".to_owned(),
-        kind: QueueType::Quorum,
-        replicas: None,
-    };
-    let Some(mut fields) = fields else {
-        return queue;
-    };
-    queue.name = text(&mut fields, "name", &queue.name, 1..=255, to);
-    if queue.name.starts_with("amq.") || queue.name.chars().any(char::is_control) {
-        to.error(
-            fields.take("name").map(|value| value.place),
-            format!("{} cannot be the name of a queue", quoted(&queue.name)),
-            "names that begin with `amq.` are the broker's own, and control characters hide",
-        );
-    }
-    let kind = fields.choice(
-        "type",
-        &[
-            ("classic", QueueType::Classic),
-            ("mirrored", QueueType::Mirrored),
-            ("quorum", QueueType::Quorum),
-        ],
-        to,
-    );
-    queue.kind = kind.unwrap_or(queue.kind);
-    queue.replicas = fields
-        .take("replicas")
-        .filter(|value| !is_word(value, "all"))
-        .and_then(|value| value.u64("`replicas` (unless it is `all`)", 1..=99, to))
-        .and_then(|replicas| u32::try_from(replicas).ok());
-    fields.finish(to);
-    queue
-}
-
 fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
     let mut workload = Workload {
         kind: WorkloadKind::Queue,
@@ -333,7 +297,7 @@ fn rate(value: &Value, to: &mut Collector<'_>) -> Option<f64> {
     Some(rate)
 }
 
-fn is_word(value: &Value, word: &str) -> bool {
+pub(super) fn is_word(value: &Value, word: &str) -> bool {
     matches!(&value.kind, Kind::Scalar { text, .. } if text == word)
 }
 

@@ -20,11 +20,7 @@ pub fn scenario() -> Scenario {
             systemd_restart: true,
             deploy_timeout: Duration::from_secs(300),
         },
-        queue: Queue {
-            name: "jtest.queue".to_owned(),
-            kind: QueueType::Quorum,
-            replicas: None,
-        },
+        queue: Queue::new("jtest.queue", QueueType::Quorum),
         workload: Workload {
             kind: WorkloadKind::Queue,
             amount: Amount::Schedule,

@@ -91,8 +91,14 @@ fn simonovic_is_as_he_published_it() {
       },
       "queue": {
         "name": "jtest.queue",
+        "count": 1,
         "type": "mirrored",
-        "replicas": 3
+        "replicas": 3,
+        "delivery_limit": null,
+        "single_active_consumer": false,
+        "sync_mode": null,
+        "promote_on_shutdown": null,
+        "promote_on_failure": null
       },
       "workload": {
         "kind": "queue",

@@ -22,6 +22,7 @@ pub(super) struct Producer {
     endpoint: Endpoint,
     context: LoadContext,
     codec: Codec,
+    queues: Vec<String>,
     pace: Pace,
     ends_at: Option<Nanos>,
     ledger: Ledger,
@@ -42,6 +43,7 @@ impl Producer {
         Self {
             number,
             codec: Codec::new(&context.run_id, workload.body_bytes),
+            queues: context.queue.names(),
             pace: Pace::new(workload.rate, start),
             ends_at,
             ledger: Ledger::new(&context, endpoint.index, demand),
@@ -175,8 +177,10 @@ impl Producer {
         }
         self.pace.advance();
         if let Some((order, id)) = self.ledger.invoke(intended) {
-            let queue = &self.context.queue.name;
-            publisher.publish(order, queue, id, self.codec.encode(id));
+            let queue = self.ledger.queue_of(id);
+            let name = self.queues.get(usize::from(queue));
+            let name = name.map_or("", String::as_str);
+            publisher.publish(order, name, id, self.codec.encode(id));
         }
         Ok(None)
     }

@@ -63,11 +63,7 @@ fn load(port: u16, reconnects: u32, panics: bool) -> Load {
             password: Secret::new("secret"),
             vhost: "/".to_owned(),
         },
-        queue: Queue {
-            name: "jtest".to_owned(),
-            kind: QueueType::Classic,
-            replicas: None,
-        },
+        queue: Queue::new("jtest", QueueType::Classic),
         workload: Workload {
             kind: WorkloadKind::Queue,
             amount: Amount::Schedule,

@@ -264,11 +264,7 @@ pub async fn bench(queue: &str, brokers: &[Broker], workload: Workload) -> Bench
         load: LoadContext {
             endpoints: endpoints.clone(),
             credentials: credentials(),
-            queue: Queue {
-                name: queue.to_owned(),
-                kind: QueueType::Classic,
-                replicas: None,
-            },
+            queue: Queue::new(queue, QueueType::Classic),
             workload,
             run_id: run_id.clone(),
             recorder: memory.clone(),
@@ -281,7 +277,7 @@ pub async fn bench(queue: &str, brokers: &[Broker], workload: Workload) -> Bench
         drain: DrainContext {
             endpoints,
             credentials: credentials(),
-            queue: queue.to_owned(),
+            queues: vec![queue.to_owned()],
             run_id,
             recorder: memory.clone(),
             emit: memory.clone(),
