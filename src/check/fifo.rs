@@ -11,9 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::Verdict;
 use super::linear::fifo::{Item, Span, Violations, violations};
 use super::results::{Finding, LISTED_MAX, Value};
-use super::table::{Check, Seen};
+use super::table::{Check, Known, Seen};
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
-use crate::scenario::Scenario;
 
 /// Enqueues and dequeues of one queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +95,7 @@ pub struct Order {
 impl Check for Order {
     type Data = Fifo;
 
-    fn begin(_scenario: &Scenario) -> Self {
+    fn begin(_known: &Known<'_>) -> Self {
         Self::default()
     }
 

@@ -7,10 +7,11 @@
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::losses::{FaultTimes, Losses};
-use super::results::{Coverage, Evidence, Finding, Results, TotalQueue};
-use super::table::{Checks, Seen};
+use super::losses::Losses;
+use super::results::{Evidence, Finding, Results, TotalQueue};
+use super::table::{Checks, Known, Seen};
 use super::total_queue::{self, NotAHistory, Tally};
+use super::window::FaultTimes;
 use super::{Verdict, coverage, logs};
 use crate::event::{Event, Record, Stage};
 use crate::history::operation::Entry;
@@ -79,26 +80,30 @@ pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
     let history = directory.join(HISTORY_FILE);
 
     let mut faults = coverage::faults(&manifest.schedule, &events);
-    let mut checks = Checks::begin(&manifest.scenario);
+    let names = node_names(&manifest);
+    let times = FaultTimes::of(&faults);
+    let known = Known {
+        scenario: &manifest.scenario,
+        nodes: &names,
+        faults: &times,
+        events: &events,
+    };
+    let mut checks = Checks::begin(&known);
     let (tally, history_complete) = tally(&history, &manifest, |entry| {
         coverage::count(&mut faults, entry);
         checks.add(entry);
     })?;
     let evidence = evidence(&events, history_complete);
     let coverage = coverage::check(&manifest.schedule, &events, faults);
-    let names = node_names(&manifest);
     let mut sums = tally.sums(&names);
     let is_complete = evidence.data.history_complete && evidence.data.drain_complete;
     if is_complete {
-        find_losses(&history, &manifest, &tally, &coverage.data, &mut sums)?;
+        find_losses(&history, &known, &tally, &mut sums)?;
     }
-    let findings = checks.findings(&Seen {
-        scenario: &manifest.scenario,
-        nodes: &names,
-        coverage: &coverage.data,
-        events: &events,
-        is_complete,
-    });
+    if checks.look_again() {
+        each_entry(&history, |entry| checks.add_again(entry))?;
+    }
+    let findings = checks.findings(&Seen { known, is_complete });
     let reported = manifest.scenario.checks.iter();
     let reported = reported.filter(|(_, weight)| **weight == Weight::Reported);
     let reported = reported.map(|(checker, _)| *checker).collect();
@@ -179,24 +184,11 @@ fn tally(
 
 fn find_losses(
     path: &Path,
-    manifest: &Manifest,
+    known: &Known<'_>,
     tally: &Tally,
-    coverage: &Coverage,
     sums: &mut TotalQueue,
 ) -> Result<(), JudgeError> {
-    let nodes = node_names(manifest);
-    let faults: Vec<FaultTimes> = coverage
-        .faults
-        .iter()
-        .filter_map(|fault| {
-            Some(FaultTimes {
-                fault: fault.fault,
-                from: fault.injected_first_ns?,
-                until: fault.healed_ns,
-            })
-        })
-        .collect();
-    let mut losses = Losses::new(tally, &nodes, &faults);
+    let mut losses = Losses::new(tally, known.nodes, known.faults);
     if sums.confirmed_not_received > 0 {
         each_entry(path, |entry| losses.add(entry))?;
     }

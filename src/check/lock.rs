@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::Verdict;
 use super::linear::mutex::{Hold, overlaps};
 use super::results::{Finding, LISTED_MAX};
-use super::table::{Check, Seen};
+use super::table::{Check, Known, Seen};
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
 use crate::inventory::NodeName;
-use crate::scenario::Scenario;
 
 /// Who held the lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +65,7 @@ pub struct Locks {
 impl Check for Locks {
     type Data = Lock;
 
-    fn begin(_scenario: &Scenario) -> Self {
+    fn begin(_known: &Known<'_>) -> Self {
         Self::default()
     }
 
@@ -101,7 +100,7 @@ impl Check for Locks {
             node: self
                 .nodes
                 .get(&hold.process)
-                .and_then(|node| seen.nodes.get(usize::from(*node)))
+                .and_then(|node| seen.known.nodes.get(usize::from(*node)))
                 .cloned(),
             from_ns: hold.from,
             until_ns: (hold.until != Nanos::MAX).then_some(hold.until),

@@ -5,33 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::results::{LISTED_MAX, LossGroup, LostValue, TotalQueue, Value, Window};
+use super::results::{LISTED_MAX, LossGroup, LostValue, TotalQueue, Value};
 use super::total_queue::Tally;
+use super::window::{FaultTimes, Window};
 use crate::history::operation::{Action, Entry, Nanos, Phase};
 use crate::inventory::NodeName;
-use crate::schedule::FaultId;
-
-/// When a fault was in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FaultTimes {
-    /// Which.
-    pub fault: FaultId,
-    /// When the first node had it.
-    pub from: Nanos,
-    /// When it was healed, if it was.
-    pub until: Option<Nanos>,
-}
-
-/// Where a moment lies: in the fault in force that came last, or after the one healed last.
-fn window(time: Nanos, faults: &[FaultTimes]) -> Window {
-    let begun = || faults.iter().filter(|fault| time >= fault.from);
-    let in_force = begun().filter(|fault| fault.until.is_none_or(|until| time < until));
-    if let Some(fault) = in_force.max_by_key(|fault| (fault.from, fault.fault)) {
-        return Window::During(fault.fault);
-    }
-    let healed = begun().max_by_key(|fault| (fault.until, fault.fault));
-    healed.map_or(Window::Before, |fault| Window::After(fault.fault))
-}
 
 /// What is known of the missing values so far.
 pub struct Losses<'a> {
@@ -91,7 +69,7 @@ impl<'a> Losses<'a> {
             node: node.clone(),
             published_ns: self.published.remove(&value),
             confirmed_ns: entry.time,
-            window: window(entry.time, self.faults),
+            window: Window::of(entry.time, self.faults),
         };
         let group = self
             .groups

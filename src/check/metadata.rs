@@ -11,11 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Verdict;
 use super::results::{Finding, LISTED_MAX};
-use super::table::{Check, Seen};
+use super::table::{Check, Known, Seen};
 use crate::history::object::{Object, ObjectKind};
 use crate::history::operation::{Action, Entry, Nanos, Phase};
 use crate::inventory::NodeName;
-use crate::scenario::Scenario;
 
 /// What became of the metadata.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +109,7 @@ pub struct Objects {
 impl Check for Objects {
     type Data = Metadata;
 
-    fn begin(_scenario: &Scenario) -> Self {
+    fn begin(_known: &Known<'_>) -> Self {
         Self::default()
     }
 
@@ -147,12 +146,13 @@ impl Check for Objects {
 
     fn finding(self, seen: &Seen<'_>) -> Finding<Metadata> {
         let mut data = Metadata::default();
-        let nodes = 0..u16::try_from(seen.nodes.len()).unwrap_or(u16::MAX);
+        let nodes = seen.known.nodes;
+        let places = 0..u16::try_from(nodes.len()).unwrap_or(u16::MAX);
         let mut silent = BTreeSet::new();
         for (object, life) in &self.lives {
             life.count(&mut data);
             let asked = |node: &u16| life.on.contains(node) || life.not_on.contains(node);
-            silent.extend(nodes.clone().filter(|node| !asked(node)));
+            silent.extend(places.clone().filter(|node| !asked(node)));
             let must_be = life.must_be();
             let is_missing = must_be == Some(true) && !life.not_on.is_empty();
             let is_left = must_be == Some(false) && !life.on.is_empty();
@@ -162,10 +162,10 @@ impl Check for Objects {
             data.disagreements += u64::from(is_disputed);
             let is_broken = is_missing || is_left || is_disputed;
             if is_broken && data.broken.len() < LISTED_MAX {
-                data.broken.push(life.told(*object, must_be, seen.nodes));
+                data.broken.push(life.told(*object, must_be, nodes));
             }
         }
-        data.silent = names(&silent, seen.nodes);
+        data.silent = names(&silent, nodes);
         let (verdict, summary) = judge(&data);
         Finding {
             verdict,

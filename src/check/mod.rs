@@ -2,9 +2,12 @@
 //!
 //! The verdict is three-valued; unknown is never rounded up.
 
+pub mod availability;
 pub mod coverage;
+pub mod duplicates;
 pub mod fifo;
 pub mod judge;
+pub mod latency;
 pub mod linear;
 pub mod lock;
 pub mod logs;
@@ -15,6 +18,8 @@ pub mod table;
 #[cfg(test)]
 pub mod testing;
 pub mod total_queue;
+pub mod value_set;
+pub mod window;
 
 use serde::{Deserialize, Serialize};
 

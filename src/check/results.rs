@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Verdict;
 use super::table::Findings;
+use super::window::Window;
 use crate::history::operation::Nanos;
 use crate::inventory::NodeName;
 use crate::scenario::Checker;
@@ -224,18 +225,6 @@ pub struct LossGroup {
     pub first_confirmed_ns: Nanos,
     /// The last confirm.
     pub last_confirmed_ns: Nanos,
-}
-
-/// Where a moment lies among the faults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Window {
-    /// Before the first fault.
-    Before,
-    /// While this fault was in force.
-    During(FaultId),
-    /// After this fault was healed and before the next.
-    After(FaultId),
 }
 
 /// Whether every fault of the schedule bit, and whether what it waited for came.

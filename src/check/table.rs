@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Verdict;
-use super::results::{Coverage, Finding};
-use super::{fifo, lock, metadata};
+use super::results::Finding;
+use super::window::FaultTimes;
+use super::{availability, duplicates, fifo, latency, lock, metadata};
 use crate::event::Record;
 use crate::history::operation::Entry;
 use crate::inventory::NodeName;
@@ -16,25 +17,40 @@ pub trait Check: Sized {
     type Data;
 
     /// Nothing read yet.
-    fn begin(scenario: &Scenario) -> Self;
+    fn begin(known: &Known<'_>) -> Self;
 
     /// Takes the next entry.
     fn add(&mut self, entry: &Entry);
+
+    /// Whether it has to see the history a second time.
+    fn looks_again(&self) -> bool {
+        false
+    }
+
+    /// Takes the next entry, the second time.
+    fn add_again(&mut self, _entry: &Entry) {}
 
     /// What follows from all entries.
     fn finding(self, seen: &Seen<'_>) -> Finding<Self::Data>;
 }
 
 /// What is known of a run besides its history.
-pub struct Seen<'a> {
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
     /// What was to be done.
     pub scenario: &'a Scenario,
     /// The nodes that entries point to by index.
     pub nodes: &'a [NodeName],
-    /// The faults, with their times.
-    pub coverage: &'a Coverage,
+    /// The faults that were injected, in the order of the schedule.
+    pub faults: &'a [FaultTimes],
     /// Everything that happened besides operations.
     pub events: &'a [Record],
+}
+
+/// The same, once the history was read.
+pub struct Seen<'a> {
+    /// What was known before.
+    pub known: Known<'a>,
     /// Whether history and drain are complete, so that what was not received is not there.
     pub is_complete: bool,
 }
@@ -48,10 +64,10 @@ macro_rules! checkers {
 
         impl Checks {
             /// Nothing read yet.
-            pub fn begin(scenario: &Scenario) -> Self {
-                let kind = scenario.workload.kind;
+            pub fn begin(known: &Known<'_>) -> Self {
+                let kind = known.scenario.workload.kind;
                 Self {
-                    $($field: Checker::$checker.applies(kind).then(|| <$check>::begin(scenario)),)+
+                    $($field: Checker::$checker.applies(kind).then(|| <$check>::begin(known)),)+
                 }
             }
 
@@ -59,6 +75,18 @@ macro_rules! checkers {
             pub fn add(&mut self, entry: &Entry) {
                 $(if let Some(check) = &mut self.$field {
                     check.add(entry);
+                })+
+            }
+
+            /// Whether one has to see the history a second time.
+            pub fn look_again(&self) -> bool {
+                [$(self.$field.as_ref().is_some_and(Check::looks_again),)+].contains(&true)
+            }
+
+            /// Takes the next entry, the second time.
+            pub fn add_again(&mut self, entry: &Entry) {
+                $(if let Some(check) = &mut self.$field {
+                    check.add_again(entry);
                 })+
             }
 
@@ -94,10 +122,16 @@ macro_rules! checkers {
 }
 
 checkers! {
+    /// Messages that were received more than once.
+    duplicates: duplicates::Receipts => Duplicates,
     /// Of a lock: whether two held it at once.
     lock: lock::Locks => Lock,
     /// Of a queue that is read while it is written: whether its order was kept.
     fifo: fifo::Order => Fifo,
     /// Of objects that are no messages: whether every node has what it should.
     metadata: metadata::Objects => Metadata,
+    /// For how long each node served nobody, and how soon it served again.
+    availability: availability::Confirms => Availability,
+    /// How long answers took.
+    latency: latency::Latencies => Latency,
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::judge::{EVENTS_FILE, HISTORY_FILE};
-use super::results::{Coverage, Finding};
-use super::table::{Check, Seen};
+use super::results::Finding;
+use super::table::{Check, Known, Seen};
+use super::window::FaultTimes;
 use crate::event::{DrainProof, Event, Proof, Record, Stage};
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
 use crate::history::recorder::Recorder;
@@ -147,14 +148,27 @@ impl Run<'_> {
 
 /// What a checker finds in these entries of three nodes, had the run no fault and a complete end.
 pub fn judged<C: Check>(entries: impl IntoIterator<Item = Entry>) -> Finding<C::Data> {
-    let scenario = scenario();
-    let mut check = C::begin(&scenario);
-    entries.into_iter().for_each(|entry| check.add(&entry));
-    check.finding(&Seen {
+    judged_with::<C>(entries, &[])
+}
+
+/// The same, with these faults.
+pub fn judged_with<C: Check>(
+    entries: impl IntoIterator<Item = Entry>,
+    faults: &[FaultTimes],
+) -> Finding<C::Data> {
+    let (scenario, nodes) = (scenario(), names());
+    let known = Known {
         scenario: &scenario,
-        nodes: &names(),
-        coverage: &Coverage::default(),
+        nodes: &nodes,
+        faults,
         events: &[],
+    };
+    let mut check = C::begin(&known);
+    let entries: Vec<Entry> = entries.into_iter().collect();
+    entries.iter().for_each(|entry| check.add(entry));
+    entries.iter().for_each(|entry| check.add_again(entry));
+    check.finding(&Seen {
+        known,
         is_complete: true,
     })
 }

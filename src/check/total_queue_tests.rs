@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::check::losses::{FaultTimes, Losses};
-use crate::check::results::Window;
+use crate::check::losses::Losses;
+use crate::check::window::{FaultTimes, Window};
 use crate::history::operation::Nanos;
 use crate::schedule::FaultId;
 

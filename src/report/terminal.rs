@@ -8,8 +8,9 @@ use crate::check::fifo::Fifo;
 use crate::check::lock::{HoldTimes, Lock};
 use crate::check::results::{
     AwaitCoverage, FaultCoverage, LogLine, LogPattern, LossGroup, LostValue, Results, TotalQueue,
-    Value, Window,
+    Value,
 };
+use crate::check::window::Window;
 use crate::diagnostic::visible;
 use crate::history::operation::Nanos;
 
@@ -56,6 +57,7 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     if queue.lost.is_some_and(|lost| lost > 0) {
         logs(out, &results.logs.lines)?;
     }
+    reported(out, results)?;
     let evidence = &results.evidence.data;
     if !evidence.interventions.is_empty() {
         writeln!(out, "What jtest did to have the cluster whole again:")?;
@@ -78,6 +80,20 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     )
 }
 
+/// What is told and changes no verdict.
+fn reported(out: &mut String, results: &Results) -> fmt::Result {
+    let parts = results.parts().into_iter();
+    let reported: Vec<_> = parts.filter(|part| !part.decides).collect();
+    if reported.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "Besides, whatever the verdict:")?;
+    for part in reported {
+        wrapped(out, &format!("{}: {}", part.name, part.summary))?;
+    }
+    writeln!(out)
+}
+
 /// The verdict as one word.
 pub fn word(verdict: Verdict) -> &'static str {
     match verdict {
@@ -93,7 +109,9 @@ pub fn verdict_text(results: &Results) -> String {
         // That the evidence is complete goes without saying.
         Verdict::Valid => {
             let parts = results.parts();
-            let told = parts.iter().filter(|part| part.name != "evidence");
+            let told = parts
+                .iter()
+                .filter(|part| part.decides && part.name != "evidence");
             let told: Vec<_> = told.map(|part| part.summary).collect();
             told.join("; ")
         }

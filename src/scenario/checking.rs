@@ -14,12 +14,18 @@ use crate::yaml::Fields;
 pub enum Checker {
     /// What happened to every message.
     TotalQueue,
+    /// Messages that were received more than once.
+    Duplicates,
     /// Whether two held the lock at once.
     Lock,
     /// Whether the queue was first in, first out.
     Fifo,
     /// Whether queues, policies and other objects are where they should be.
     Metadata,
+    /// For how long each node served nobody.
+    Availability,
+    /// How long answers took.
+    Latency,
 }
 
 /// What a finding is for.
@@ -37,11 +43,14 @@ pub type Checks = BTreeMap<Checker, Weight>;
 
 impl Checker {
     /// All, by their words.
-    pub const WORDS: [(&str, Self); 4] = [
+    pub const WORDS: [(&str, Self); 7] = [
         ("total-queue", Self::TotalQueue),
+        ("duplicates", Self::Duplicates),
         ("lock", Self::Lock),
         ("fifo", Self::Fifo),
         ("metadata", Self::Metadata),
+        ("availability", Self::Availability),
+        ("latency", Self::Latency),
     ];
 
     /// Its word.
@@ -53,7 +62,9 @@ impl Checker {
     /// Whether it looks at runs of such a workload.
     pub fn applies(self, kind: WorkloadKind) -> bool {
         match self {
-            Self::TotalQueue => true,
+            Self::TotalQueue | Self::Availability | Self::Latency => true,
+            // The lock is one message that is received again and again.
+            Self::Duplicates => kind != WorkloadKind::Lock && kind.sends(),
             Self::Lock => kind == WorkloadKind::Lock,
             Self::Fifo => kind == WorkloadKind::Fifo,
             Self::Metadata => kind == WorkloadKind::Metadata,
@@ -64,6 +75,7 @@ impl Checker {
     fn weight(self) -> Weight {
         match self {
             Self::TotalQueue | Self::Lock | Self::Fifo | Self::Metadata => Weight::Decides,
+            Self::Duplicates | Self::Availability | Self::Latency => Weight::Reported,
         }
     }
 }
