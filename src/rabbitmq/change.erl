@@ -17,8 +17,8 @@ end,
 case catch rabbit:is_running() of
     true ->
         try Do(KIND, CHANGE) of
-            Failed when is_tuple(Failed), element(1, Failed) =/= ok -> <<"unknown">>;
-            _ -> <<"done">>
+            ok -> <<"done">>;
+            _ -> <<"unknown">>
         catch _:_ -> <<"unknown">>
         end;
     _ -> <<"refused">>

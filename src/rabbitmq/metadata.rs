@@ -10,12 +10,16 @@ use super::evaluate::{evaluate, fill};
 use super::{Broker, Member};
 use crate::history::object::{Object, ObjectKind};
 use crate::inventory::NodeName;
+use crate::remote::RemoteError;
 use crate::workload::administration::{Administer, Change, Changed};
 
 const CHANGE: &str = include_str!("change.erl");
 const OBJECTS: &str = include_str!("objects.erl");
+const FORGET: &str = include_str!("forget.erl");
 
 const OBJECTS_DEADLINE: Duration = Duration::from_secs(25);
+/// Vhosts and quorum queues take their time.
+const FORGET_DEADLINE: Duration = Duration::from_secs(120);
 
 /// The broker takes whole seconds.
 const PATIENCE_MIN: Duration = Duration::from_secs(1);
@@ -85,6 +89,24 @@ impl Administer for Broker {
 }
 
 impl Broker {
+    /// Removes what the clients of an earlier run made and left.
+    pub(super) async fn forget_objects(&self, first: &Member) -> Result<(), RemoteError> {
+        let words = [("VHOST", self.credentials.vhost.as_str())];
+        let (objects, forget) = (fill(OBJECTS, &words), fill(FORGET, &words));
+        let expression = format!("Objects = fun() ->\n{objects}end,\n{forget}");
+        let purpose = "remove the objects of an earlier run";
+        let left: Vec<String> =
+            evaluate(&first.host, purpose, &expression, FORGET_DEADLINE).await?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        Err(RemoteError::Rejected {
+            node: first.name.clone(),
+            purpose: purpose.to_owned(),
+            reason: format!("{} of them stay", left.len()),
+        })
+    }
+
     fn member(&self, node: &NodeName) -> Option<&Member> {
         self.members.iter().find(|member| member.name == *node)
     }
