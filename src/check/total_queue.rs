@@ -5,7 +5,7 @@
 //!
 //! | attempts | received | it is |
 //! | --- | --- | --- |
-//! | some `ok` | never | lost, if drain and history are complete |
+//! | some `ok` | never | lost, if drain and history are complete; of a queue with a time to live, expired if that was over before the drain's end |
 //! | none `ok`, some `info` or without an end | at least once | recovered |
 //! | all `fail`, some by nack | at least once | nacked but received: reported, legal |
 //! | all `fail`, none by nack; or no attempt | at least once | unexpected |
@@ -296,8 +296,17 @@ pub fn finding(sums: TotalQueue, sends: bool) -> Finding<TotalQueue> {
             sums.confirmed_not_received, sums.confirmed
         );
         (Verdict::Unknown, summary)
+    } else if sums.expired == sums.confirmed {
+        let summary = format!(
+            "all {} confirmed messages may have expired, so nothing was tested",
+            sums.confirmed
+        );
+        (Verdict::Unknown, summary)
     } else {
-        let summary = format!("all {} confirmed messages were received", sums.confirmed);
+        let mut summary = format!("all {} confirmed messages were received", sums.confirmed);
+        if sums.expired > 0 {
+            summary += &format!(", or may have expired ({})", sums.expired);
+        }
         (Verdict::Valid, summary)
     };
     Finding {

@@ -247,6 +247,13 @@ fn totals(out: &mut String, queue: &TotalQueue) -> fmt::Result {
     for (name, count, meaning) in lines {
         writeln!(out, "{name:<12}{count:>12}  {meaning}")?;
     }
+    if queue.expired > 0 {
+        let (count, meaning) = (
+            queue.expired,
+            "confirmed, their time was over before the end",
+        );
+        writeln!(out, "{:<12}{count:>12}  {meaning}", "expired")?;
+    }
     if let Some(lost @ 1..) = queue.lost {
         let share = 100.0 * lost as f64 / queue.confirmed.max(1) as f64;
         writeln!(out, "{:<12}{share:>11.1}%  of the confirmed", "")?;

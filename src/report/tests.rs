@@ -73,7 +73,7 @@ fn junit_is_read_as_it_was_meant() {
     let report = Report::deserialize_from_str(&text).expect("JUnit");
     assert_eq!(
         (report.tests, report.failures, report.errors),
-        (4, 0, 2),
+        (7, 0, 2),
         "{text}"
     );
 }
@@ -110,7 +110,7 @@ fn what_was_waited_for_is_told_everywhere() {
     }
     let text = junit::text(&results).expect("junit.xml");
     let report = Report::deserialize_from_str(&text).expect("JUnit");
-    assert_eq!((report.tests, report.errors), (8, 3), "{text}");
+    assert_eq!((report.tests, report.errors), (11, 3), "{text}");
     let directory = Run::default().write();
     write(directory.path(), &results).expect("the report");
     let page = std::fs::read_to_string(directory.path().join("report.html")).expect("a page");

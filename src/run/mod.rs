@@ -243,7 +243,7 @@ impl Run {
         let context = DrainContext {
             endpoints: ready.broker.endpoints(),
             credentials: ready.broker.credentials().clone(),
-            queues: self.plan.scenario.queue.names(),
+            queues: self.plan.scenario.queue.drained(),
             run_id: self.run_id.clone(),
             recorder: recorder.clone(),
             emit: self.stages.emit.clone(),

@@ -60,6 +60,8 @@ pub const BUILTINS: &[Builtin] = builtins![
     "lock",
     "fifo",
     "metadata",
+    "dead-letter",
+    "transient",
     "everything",
 ];
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::step::{Gap, Lasts};
-use super::{Amount, Scenario, Source, Step, WorkloadKind, queue};
+use super::{Amount, Scenario, Source, Step, WorkloadKind, limits, queue};
 use crate::diagnostic::{Collector, Place};
 use crate::duration;
 use crate::yaml::{Kind, Value};
@@ -11,6 +11,7 @@ use crate::yaml::{Kind, Value};
 /// Checks a scenario whose values are each sound.
 pub(super) fn check(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
     queue::check(&scenario.queue, tree, to);
+    limits::check(scenario, tree, to);
     workload(scenario, tree, to);
     amount(scenario, tree, to);
     order(scenario, tree, to);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{
     Amount, Cluster, PartitionHandling, Scenario, Source, Workload, WorkloadKind, checking, checks,
-    overrides, queue, steps,
+    limits, overrides, queue, steps,
 };
 use crate::diagnostic::{Collector, Diagnostics, quoted};
 use crate::duration;
@@ -53,7 +53,7 @@ pub fn parse(
 fn scenario(tree: &Value, to: &mut Collector<'_>) -> Option<Scenario> {
     let mut fields = tree.fields("the scenario", to)?;
     let workload = workload(fields.mapping("workload", to), to);
-    let scenario = Scenario {
+    let mut scenario = Scenario {
         name: name(&mut fields, to),
         description: text(&mut fields, "description", "", 0..=200, to),
         cluster: cluster(fields.mapping("cluster", to), to),
@@ -71,6 +71,7 @@ fn scenario(tree: &Value, to: &mut Collector<'_>) -> Option<Scenario> {
         drain_timeout: length(&mut fields, "drain_timeout", 180 * SECOND, SECOND..=DAY, to),
     };
     fields.finish(to);
+    limits::complete(&mut scenario);
     Some(scenario)
 }
 
@@ -200,12 +201,14 @@ fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
     };
     let kind = fields.choice("kind", &WorkloadKind::WORDS, to);
     workload.kind = kind.unwrap_or(workload.kind);
-    if workload.kind != WorkloadKind::Queue {
+    if !workload.kind.publishes_as_queue() {
         for key in ["window", "resends"] {
             if let Some(value) = fields.take(key) {
                 to.error(
                     value.place,
-                    format!("`{key}` is of the workload `queue` alone"),
+                    format!(
+                        "`{key}` is of the workloads `queue`, `dead-letter` and `transient` alone"
+                    ),
                     "remove it: other clients do one thing at a time, and nothing twice",
                 );
             }

@@ -98,7 +98,14 @@ fn simonovic_is_as_he_published_it() {
         "single_active_consumer": false,
         "sync_mode": null,
         "promote_on_shutdown": null,
-        "promote_on_failure": null
+        "promote_on_failure": null,
+        "limits": {
+          "message_ttl_ms": null,
+          "max_length": null,
+          "lazy": false,
+          "max_priority": null
+        },
+        "dead_letters": false
       },
       "workload": {
         "kind": "queue",
@@ -147,7 +154,10 @@ fn simonovic_is_as_he_published_it() {
         }
       ],
       "checks": {
-        "total-queue": "decides"
+        "total-queue": "decides",
+        "duplicates": "reported",
+        "availability": "reported",
+        "latency": "reported"
       },
       "recovery_timeout": 180000,
       "drain_timeout": 300000

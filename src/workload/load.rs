@@ -91,7 +91,9 @@ pub struct ClientSummary {
 /// reconnect. After that an outstanding answer is awaited for at most the confirm timeout.
 pub async fn run(context: LoadContext) -> LoadSummary {
     match context.workload.kind {
-        WorkloadKind::Queue => queue::run(context).await,
+        WorkloadKind::Queue | WorkloadKind::DeadLetter | WorkloadKind::Transient => {
+            queue::run(context).await
+        }
         WorkloadKind::Lock => lock::run(context).await,
         WorkloadKind::Fifo => fifo::run(context).await,
         WorkloadKind::Metadata => metadata::run(context).await,

@@ -1,7 +1,7 @@
 //! What the clients do: one file per workload, the AMQP client beside them.
 //!
 //! - [`load`]: the table of workloads, and what each is given
-//! - [`queue`]: producers with publisher confirms, one per node; [`lock`]: one message is a lock;
+//! - [`queue`]: producers with publisher confirms, one per node, also of `dead-letter` and `transient`; [`lock`]: one message is a lock;
 //!   [`fifo`]: enqueues and dequeues in turn; [`metadata`]: what brokers keep besides messages, with
 //!   [`administration`]; [`drain`]: reading to the end
 //! - [`attempts`]: what becomes of a publish, pure; [`demand`]: what is published when, pure

@@ -277,7 +277,7 @@ pub async fn bench(queue: &str, brokers: &[Broker], workload: Workload) -> Bench
         drain: DrainContext {
             endpoints,
             credentials: credentials(),
-            queues: vec![queue.to_owned()],
+            queues: vec![(0, queue.to_owned())],
             run_id,
             recorder: memory.clone(),
             emit: memory.clone(),
