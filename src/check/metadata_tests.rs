@@ -3,6 +3,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::check::testing;
 
+/// A change, and how it ended.
+type Step = (Action, Phase);
+
 const MAKE: Action = Action::Create;
 const REMOVE: Action = Action::Delete;
 
@@ -27,7 +30,7 @@ fn seen_by(node: u16, is_there: bool) -> Entry {
 }
 
 /// One change after another, and what the three nodes say then.
-fn judged(changes: &[(Action, Phase)], there: &[bool]) -> Finding<Metadata> {
+fn judged(changes: &[Step], there: &[bool]) -> Finding<Metadata> {
     let mut entries = Vec::new();
     let mut time = 0;
     for (action, phase) in changes {
@@ -47,7 +50,7 @@ fn what_was_confirmed_has_to_be_on_every_node() {
     const NONE: [bool; 3] = [false; 3];
     const SOME: [bool; 3] = [true, false, true];
     use Phase::{Fail, Info, Invoke, Ok};
-    let cases: &[(&[(Action, Phase)], [bool; 3], [u64; 3])] = &[
+    let cases: &[(&[Step], [bool; 3], [u64; 3])] = &[
         (&[(MAKE, Ok)], ALL, [0, 0, 0]),
         (&[(MAKE, Ok)], NONE, [1, 0, 0]),
         (&[(MAKE, Ok)], SOME, [1, 0, 1]),

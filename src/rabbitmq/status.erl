@@ -81,10 +81,10 @@ Try = fun(Ask) ->
     try Ask() catch Class:Reason -> #{error => iolist_to_binary(io_lib:format("~0p", [{Class, Reason}]))} end
 end,
 Queues = fun() ->
-    Asked = [spawn_monitor(fun() -> exit({said, Try(fun() -> Queue(Name) end)}) end) || Name <- QUEUES],
+    Asking = [spawn_monitor(fun() -> exit({said, Try(fun() -> Queue(Name) end)}) end) || Name <- QUEUES],
     [receive
         {'DOWN', Monitor, process, _, {said, Answer}} -> Answer;
         {'DOWN', Monitor, process, _, Reason} -> Try(fun() -> exit(Reason) end)
-    end || {_, Monitor} <- Asked]
+    end || {_, Monitor} <- Asking]
 end,
 #{serving => Try(fun() -> rabbit:is_running() end), running => Try(Running), partitions => Try(Partitions), alarms => Try(Alarms), queues => Queues()}
