@@ -13,6 +13,7 @@ pub mod linear;
 pub mod lock;
 pub mod logs;
 pub mod losses;
+pub mod metadata;
 pub mod order;
 pub mod results;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Broker;
 use super::evaluate::{evaluate, fill_list};
-use crate::scenario::QueueType;
+use crate::scenario::{Limits, QueueType};
 use crate::workload::Endpoint;
 use crate::workload::amqp::Link;
 
@@ -80,14 +80,13 @@ async fn declare_once(broker: &Broker, endpoint: &Endpoint) -> Result<(), String
             ));
         }
     }
-    let arguments = arguments(broker);
-    for name in &names {
+    for (place, name) in names.iter().enumerate() {
         let durable = QueueDeclareOptions {
             durable: true,
             ..QueueDeclareOptions::default()
         };
         channel
-            .queue_declare(name.as_str().into(), durable, arguments.clone())
+            .queue_declare(name.as_str().into(), durable, arguments(broker, place))
             .await
             .map_err(text)?;
     }
@@ -95,8 +94,8 @@ async fn declare_once(broker: &Broker, endpoint: &Endpoint) -> Result<(), String
     Ok(())
 }
 
-/// What each queue is declared with.
-fn arguments(broker: &Broker) -> FieldTable {
+/// What the queue at this place is declared with.
+fn arguments(broker: &Broker, place: usize) -> FieldTable {
     let mut arguments = FieldTable::default();
     let kind = match broker.queue.kind {
         QueueType::Classic | QueueType::Mirrored => "classic",
@@ -119,7 +118,44 @@ fn arguments(broker: &Broker) -> FieldTable {
         let yes = AMQPValue::Boolean(true);
         arguments.insert("x-single-active-consumer".into(), yes);
     }
+    if !broker.queue.dead_letters {
+        limit(&broker.queue.limits, &mut arguments);
+    } else if place == 0 {
+        limit(&broker.queue.limits, &mut arguments);
+        let target = broker.queue.names().pop().unwrap_or_default();
+        for (key, value) in [
+            ("x-dead-letter-exchange", ""),
+            ("x-dead-letter-routing-key", target.as_str()),
+            ("x-dead-letter-strategy", "at-least-once"),
+            ("x-overflow", "reject-publish"),
+        ] {
+            arguments.insert(key.into(), AMQPValue::LongString(value.into()));
+        }
+    }
     arguments
+}
+
+fn limit(limits: &Limits, arguments: &mut FieldTable) {
+    let numbers = [
+        ("x-message-ttl", limits.message_ttl_ms),
+        ("x-max-length", limits.max_length),
+        ("x-max-priority", limits.max_priority.map(u32::from)),
+    ];
+    for (key, number) in numbers {
+        if let Some(number) = number {
+            let number = AMQPValue::LongLongInt(number.into());
+            arguments.insert(key.into(), number);
+        }
+    }
+    let words = [
+        ("x-overflow", "reject-publish", limits.max_length.is_some()),
+        ("x-queue-mode", "lazy", limits.lazy),
+    ];
+    for (key, word, is_set) in words {
+        if is_set {
+            arguments.insert(key.into(), AMQPValue::LongString(word.into()));
+        }
+    }
 }
 
 async fn ask<T: DeserializeOwned>(broker: &Broker, expression: &str) -> Result<T, String> {

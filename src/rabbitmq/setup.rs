@@ -59,6 +59,9 @@ impl Broker {
     }
 
     async fn prepare(&self, first: &Member) -> Result<(), RemoteError> {
+        if !self.is_existing {
+            self.forget_objects(first).await?;
+        }
         if self.makes_user {
             let credentials = &self.credentials;
             let rights = if self.is_existing {

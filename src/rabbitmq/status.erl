@@ -36,13 +36,18 @@ Quorum = fun(Queue) ->
     Server = {Name, _} = amqqueue:get_pid(Queue),
     {Total, Leader} = Asked(Server, query_messages_total),
     {Out, _} = Asked(Server, query_messages_checked_out),
+    %% On their way to where dead letters go, and still the queue's.
+    Dying = case erlang:function_exported(rabbit_fifo, query_stat_dlx, 1) of
+        true -> {{Count, _}, _} = Asked(Server, query_stat_dlx), Count;
+        false -> 0
+    end,
     CheckedOut = case Out of #{} -> maps:size(Out); _ -> Out end,
     Members = case amqqueue:get_type_state(Queue) of
         #{nodes := Listed} when is_list(Listed) -> Listed;
         #{nodes := ById} -> maps:keys(ById)
     end,
     Online = [Node || Node <- Members, is_pid(rpc:call(Node, erlang, whereis, [Name], 3000))],
-    #{leader => Leader, ready => Total - CheckedOut, unacknowledged => CheckedOut,
+    #{leader => Leader, ready => max(0, Total - CheckedOut - Dying), unacknowledged => CheckedOut + Dying,
       members => Members, online => Online}
 end,
 Mirrors = fun(Queue, Function) ->

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use super::objects;
 use crate::check::Verdict;
 use crate::check::exclusive::{Exclusive, Turns};
 use crate::check::fifo::Fifo;
@@ -22,7 +23,7 @@ const GROUPS_MAX: usize = 12;
 const LOG_LINES_MAX: usize = 12;
 
 /// Examples of what contradicts a lock or an order shown.
-const EXAMPLES_MAX: usize = 5;
+pub(super) const EXAMPLES_MAX: usize = 5;
 
 /// Lines of a fault's evidence shown.
 const EVIDENCE_LINES_MAX: usize = 3;
@@ -40,8 +41,12 @@ pub fn text(results: &Results) -> String {
 
 fn summary(out: &mut String, results: &Results) -> fmt::Result {
     let queue = &results.total_queue.data;
-    producers(out, queue)?;
-    totals(out, queue)?;
+    if let Some(metadata) = &results.findings.metadata {
+        objects::write(out, &metadata.data)?;
+    } else {
+        producers(out, queue)?;
+        totals(out, queue)?;
+    }
     faults(out, &results.coverage.data.faults)?;
     awaits(out, &results.coverage.data.awaits)?;
     losses(out, queue)?;
@@ -300,6 +305,13 @@ fn totals(out: &mut String, queue: &TotalQueue) -> fmt::Result {
     for (name, count, meaning) in lines {
         writeln!(out, "{name:<12}{count:>12}  {meaning}")?;
     }
+    if queue.expired > 0 {
+        let (count, meaning) = (
+            queue.expired,
+            "confirmed, their time was over before the end",
+        );
+        writeln!(out, "{:<12}{count:>12}  {meaning}", "expired")?;
+    }
     if let Some(lost @ 1..) = queue.lost {
         let share = 100.0 * lost as f64 / queue.confirmed.max(1) as f64;
         writeln!(out, "{:<12}{share:>11.1}%  of the confirmed", "")?;
@@ -437,7 +449,7 @@ fn cut(text: &str) -> String {
 }
 
 /// A paragraph under a heading: indented, and broken between words.
-fn wrapped(out: &mut String, text: &str) -> fmt::Result {
+pub(super) fn wrapped(out: &mut String, text: &str) -> fmt::Result {
     let mut width = 0;
     for word in visible(text).split(' ') {
         let length = word.chars().count();

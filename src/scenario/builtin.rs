@@ -61,6 +61,9 @@ pub const BUILTINS: &[Builtin] = builtins![
     "fifo",
     "consumers",
     "order",
+    "metadata",
+    "dead-letter",
+    "transient",
     "everything",
 ];
 

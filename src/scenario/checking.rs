@@ -25,6 +25,8 @@ pub enum Checker {
     Order,
     /// Whether one consumer at a time was active.
     Exclusive,
+    /// Whether queues, policies and other objects are where they should be.
+    Metadata,
     /// For how long each node served nobody.
     Availability,
     /// How long answers took.
@@ -46,13 +48,14 @@ pub type Checks = BTreeMap<Checker, Weight>;
 
 impl Checker {
     /// All, by their words.
-    pub const WORDS: [(&str, Self); 8] = [
+    pub const WORDS: [(&str, Self); 9] = [
         ("total-queue", Self::TotalQueue),
         ("duplicates", Self::Duplicates),
         ("lock", Self::Lock),
         ("fifo", Self::Fifo),
         ("order", Self::Order),
         ("exclusive", Self::Exclusive),
+        ("metadata", Self::Metadata),
         ("availability", Self::Availability),
         ("latency", Self::Latency),
     ];
@@ -68,20 +71,24 @@ impl Checker {
         match self {
             Self::TotalQueue | Self::Availability | Self::Latency => true,
             // The lock is one message that is received again and again.
-            Self::Duplicates => workload.kind != WorkloadKind::Lock,
+            Self::Duplicates => workload.kind != WorkloadKind::Lock && workload.kind.sends(),
             Self::Lock => workload.kind == WorkloadKind::Lock,
             Self::Fifo => workload.kind == WorkloadKind::Fifo,
             Self::Order => workload.kind == WorkloadKind::Order,
             Self::Exclusive => queue.single_active_consumer && workload.consumers.count > 0,
+            Self::Metadata => workload.kind == WorkloadKind::Metadata,
         }
     }
 
     /// What its finding is for where the scenario does not say.
     fn weight(self) -> Weight {
         match self {
-            Self::TotalQueue | Self::Lock | Self::Fifo | Self::Order | Self::Exclusive => {
-                Weight::Decides
-            }
+            Self::TotalQueue
+            | Self::Lock
+            | Self::Fifo
+            | Self::Order
+            | Self::Exclusive
+            | Self::Metadata => Weight::Decides,
             Self::Duplicates | Self::Availability | Self::Latency => Weight::Reported,
         }
     }

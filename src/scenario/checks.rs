@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::step::{Gap, Lasts};
-use super::{Amount, Scenario, Step, consumers, queue};
+use super::{Amount, Scenario, Source, Step, WorkloadKind, consumers, limits, queue};
 use crate::diagnostic::{Collector, Place};
 use crate::duration;
 use crate::yaml::{Kind, Value};
@@ -12,9 +12,22 @@ use crate::yaml::{Kind, Value};
 pub(super) fn check(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
     queue::check(&scenario.queue, tree, to);
     consumers::check(scenario, tree, to);
+    limits::check(scenario, tree, to);
+    workload(scenario, tree, to);
     amount(scenario, tree, to);
     order(scenario, tree, to);
     unnoticed(scenario, tree, to);
+}
+
+fn workload(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
+    let kind = scenario.workload.kind;
+    if kind == WorkloadKind::Metadata && scenario.cluster.source == Source::Existing {
+        to.error(
+            place(tree, "workload.kind"),
+            "`metadata` makes users, policies and virtual hosts in a cluster that is not jtest's",
+            "choose another `cluster.source`, or another workload",
+        );
+    }
 }
 
 fn amount(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {

@@ -10,6 +10,7 @@ mod checks;
 mod conditions;
 mod consumers;
 mod faults;
+mod limits;
 mod overrides;
 mod parse;
 mod queue;
@@ -30,6 +31,7 @@ pub use self::broker::{BrokerVersion, Refusal, refusals, without_effect};
 pub use self::builtin::{BUILTINS, Builtin, DEFAULT, builtin, is_path};
 pub use self::checking::{Checker, Checks, Weight};
 pub use self::consumers::{Consumers, Receiving};
+pub use self::limits::Limits;
 pub use self::parse::{Parsed, parse};
 pub use self::queue::{Promotion, Queue, QueueType, SyncMode};
 pub use self::step::{Condition, FaultStep, Span, Step};
@@ -127,16 +129,38 @@ pub enum WorkloadKind {
     Fifo,
     /// As `Queue`, with one consumer of each queue, or one at a time.
     Order,
+    /// Queues, exchanges, bindings, policies, users and virtual hosts are made and removed; no message is sent.
+    Metadata,
+    /// As `Queue`, and the queue dead-letters every message to another, at least once.
+    DeadLetter,
+    /// As `Queue`, and the queue has limits.
+    Transient,
 }
 
 impl WorkloadKind {
     /// All, by their words.
-    pub const WORDS: [(&str, Self); 4] = [
+    pub const WORDS: [(&str, Self); 7] = [
         ("queue", Self::Queue),
         ("lock", Self::Lock),
         ("fifo", Self::Fifo),
         ("order", Self::Order),
+        ("metadata", Self::Metadata),
+        ("dead-letter", Self::DeadLetter),
+        ("transient", Self::Transient),
     ];
+
+    /// Whether the clients publish as those of `queue` do.
+    pub fn publishes_as_queue(self) -> bool {
+        matches!(
+            self,
+            Self::Queue | Self::Order | Self::DeadLetter | Self::Transient
+        )
+    }
+
+    /// Whether the clients send messages.
+    pub fn sends(self) -> bool {
+        self != Self::Metadata
+    }
 }
 
 /// The workload: what the clients of each node do, each on one connection at a time.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{
     Amount, Cluster, Consumers, PartitionHandling, Scenario, Source, Workload, WorkloadKind,
-    checking, checks, consumers, overrides, queue, steps,
+    checking, checks, consumers, limits, overrides, queue, steps,
 };
 use crate::diagnostic::{Collector, Diagnostics, quoted};
 use crate::duration;
@@ -54,7 +54,7 @@ fn scenario(tree: &Value, to: &mut Collector<'_>) -> Option<Scenario> {
     let mut fields = tree.fields("the scenario", to)?;
     let workload = workload(fields.mapping("workload", to), to);
     let queue = queue::parse(fields.mapping("queue", to), to);
-    let scenario = Scenario {
+    let mut scenario = Scenario {
         name: name(&mut fields, to),
         description: text(&mut fields, "description", "", 0..=200, to),
         cluster: cluster(fields.mapping("cluster", to), to),
@@ -72,6 +72,7 @@ fn scenario(tree: &Value, to: &mut Collector<'_>) -> Option<Scenario> {
         drain_timeout: length(&mut fields, "drain_timeout", 180 * SECOND, SECOND..=DAY, to),
     };
     fields.finish(to);
+    limits::complete(&mut scenario);
     Some(scenario)
 }
 
@@ -203,12 +204,12 @@ fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
     };
     let kind = fields.choice("kind", &WorkloadKind::WORDS, to);
     workload.kind = kind.unwrap_or(workload.kind);
-    if !matches!(workload.kind, WorkloadKind::Queue | WorkloadKind::Order) {
+    if !workload.kind.publishes_as_queue() {
         for key in ["window", "resends", "producers", "consumers"] {
             if let Some(value) = fields.take(key) {
                 to.error(
                     value.place,
-                    format!("`{key}` is of the workloads `queue` and `order` alone"),
+                    format!("`{key}` is of workloads that publish as `queue` does"),
                     "remove it: other clients do one thing at a time, and nothing twice",
                 );
             }

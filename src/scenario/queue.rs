@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::checks::place;
+use super::limits::{self, Limits};
 use super::parse::{is_word, text};
 use crate::diagnostic::{Collector, quoted};
 use crate::yaml::{Fields, Value};
@@ -94,6 +95,10 @@ pub struct Queue {
     pub promote_on_shutdown: Option<Promotion>,
     /// Of mirrors, when their leader is lost; `None` is the broker's default.
     pub promote_on_failure: Option<Promotion>,
+    /// What makes them let messages go, or refuse them.
+    pub limits: Limits,
+    /// Whether the first dead-letters all its messages to the second, at least once.
+    pub dead_letters: bool,
 }
 
 impl Queue {
@@ -109,7 +114,21 @@ impl Queue {
             sync_mode: None,
             promote_on_shutdown: None,
             promote_on_failure: None,
+            limits: Limits::default(),
+            dead_letters: false,
         }
+    }
+
+    /// To how many of them clients publish, the first ones.
+    pub fn published(&self) -> u16 {
+        if self.dead_letters { 1 } else { self.count }
+    }
+
+    /// Those whose messages count when they are read at the end, with their places.
+    pub fn drained(&self) -> Vec<(u16, String)> {
+        let numbered = (0u16..).zip(self.names());
+        let first = u16::from(self.dead_letters);
+        numbered.filter(|(place, _)| *place >= first).collect()
     }
 
     /// The names of all, in the order by which the history numbers them: `NAME`, `NAME.2`, `NAME.3`.
@@ -158,6 +177,7 @@ pub(super) fn parse(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Queue
         .and_then(|value| value.u64("`delivery_limit` (unless it is `none`)", 0..=1_000_000, to))
         .and_then(|limit| u32::try_from(limit).ok());
     queue.single_active_consumer = fields.bool("single_active_consumer", to).unwrap_or(false);
+    queue.limits = limits::parse(&mut fields, to);
     queue.sync_mode = fields.choice("sync_mode", &SyncMode::WORDS, to);
     queue.promote_on_shutdown = fields.choice("promote_on_shutdown", &Promotion::WORDS, to);
     queue.promote_on_failure = fields.choice("promote_on_failure", &Promotion::WORDS, to);

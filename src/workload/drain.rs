@@ -44,8 +44,8 @@ pub struct DrainContext {
     pub endpoints: Vec<Endpoint>,
     /// How to log in.
     pub credentials: Credentials,
-    /// The queues' names, in the order by which the history numbers them.
-    pub queues: Vec<String>,
+    /// The queues to be read, each with the number by which the history knows it.
+    pub queues: Vec<(u16, String)>,
     /// Tells our messages from others.
     pub run_id: String,
     /// Where the history goes.
@@ -130,10 +130,11 @@ where
     fn attach(&mut self, ended: &watch::Receiver<bool>) -> JoinSet<bool> {
         let mut drainers = JoinSet::new();
         for (endpoint, states) in self.context.endpoints.iter().zip(&self.states) {
-            for (queue, state) in (0u16..).zip(states) {
+            for ((queue, name), state) in self.context.queues.iter().zip(states) {
                 let drainer = Drainer {
                     endpoint: endpoint.clone(),
-                    queue,
+                    queue: *queue,
+                    name: name.clone(),
                     context: self.context.clone(),
                     state: state.clone(),
                     processes: Arc::clone(&self.processes),

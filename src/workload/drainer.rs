@@ -55,8 +55,10 @@ impl Shared {
 
 pub(super) struct Drainer {
     pub(super) endpoint: Endpoint,
-    /// The queue's place in the list.
+    /// The queue's number in the history.
     pub(super) queue: u16,
+    /// Its name.
+    pub(super) name: String,
     pub(super) context: DrainContext,
     pub(super) state: Shared,
     /// The next logical process; each connection is one.
@@ -112,8 +114,7 @@ impl Drainer {
             channel.basic_qos(PREFETCH, BasicQosOptions::default()),
         )
         .await?;
-        let name = self.context.queues.get(usize::from(self.queue));
-        let queue = name.map_or("", String::as_str).into();
+        let queue = self.name.as_str().into();
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
         let consumer = channel.basic_consume(queue, "".into(), options, arguments);
         let consumer = request("consume", consumer).await?;

@@ -50,7 +50,7 @@ impl Ledger {
             node,
             process: 0,
             confirm_timeout: Nanos::try_from(confirm_timeout).unwrap_or(Nanos::MAX / 2),
-            queues: context.queue.count,
+            queues: context.queue.published(),
             attempts: Attempts::default(),
             demand,
             counts: Counts::default(),

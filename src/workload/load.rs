@@ -7,8 +7,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::administration::Administration;
 pub use super::ledger::Counts;
-use super::{Credentials, Endpoint, Record, Tally, fifo, lock, queue};
+use super::{Credentials, Endpoint, Record, Tally, fifo, lock, metadata, queue};
 use crate::clock::RunClock;
 use crate::event::Emit;
 use crate::history::operation::Nanos;
@@ -40,6 +41,8 @@ pub struct LoadContext {
     pub tally: Arc<Tally>,
     /// Becomes true when nothing new shall begin. For `Amount::Schedule` this is its end.
     pub stop: watch::Receiver<bool>,
+    /// The brokers, to those who change more than messages in them.
+    pub administration: Option<Administration>,
 }
 
 impl LoadContext {
@@ -123,9 +126,13 @@ pub struct ClientSummary {
 /// reconnect. After that an outstanding answer is awaited for at most the confirm timeout.
 pub async fn run(context: LoadContext) -> LoadSummary {
     match context.workload.kind {
-        WorkloadKind::Queue | WorkloadKind::Order => queue::run(context).await,
+        WorkloadKind::Queue
+        | WorkloadKind::Order
+        | WorkloadKind::DeadLetter
+        | WorkloadKind::Transient => queue::run(context).await,
         WorkloadKind::Lock => lock::run(context).await,
         WorkloadKind::Fifo => fifo::run(context).await,
+        WorkloadKind::Metadata => metadata::run(context).await,
     }
 }
 

@@ -109,7 +109,9 @@ impl Producer {
             .map_err(|error| error.to_string())?;
         let publisher = Publisher::new(link);
         match timeout(CONNECT_DEADLINE, publisher).await {
-            Ok(Ok(publisher)) => Ok(publisher),
+            Ok(Ok(publisher)) => {
+                Ok(publisher.with_priorities(self.context.queue.limits.max_priority))
+            }
             Ok(Err(error)) => Err(format!("no publisher confirms: {error}")),
             Err(_elapsed) => Err("no publisher confirms: no answer".to_owned()),
         }

@@ -84,6 +84,7 @@ fn load(port: u16, reconnects: u32, panics: bool) -> Load {
         clock: RunClock::start(),
         tally: Arc::new(Tally::new([])),
         stop: stopped,
+        administration: None,
     };
     Load {
         context,

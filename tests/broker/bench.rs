@@ -277,11 +277,12 @@ pub async fn bench(queue: &str, brokers: &[Broker], workload: Workload) -> Bench
             clock,
             tally: tally.clone(),
             stop: stopped,
+            administration: None,
         },
         drain: DrainContext {
             endpoints,
             credentials: credentials(),
-            queues: vec![queue.to_owned()],
+            queues: vec![(0, queue.to_owned())],
             run_id,
             recorder: memory.clone(),
             emit: memory.clone(),
