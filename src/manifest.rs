@@ -12,7 +12,7 @@ use crate::scenario::Scenario;
 use crate::schedule::Plan;
 
 /// The version of the run directory's formats that this jtest writes.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// Its name in a run directory.
 pub const MANIFEST_FILE: &str = "run.json";

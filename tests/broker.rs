@@ -17,6 +17,8 @@ mod lab;
 mod load_and_drain;
 #[path = "broker/proxy.rs"]
 mod proxy;
+#[path = "broker/reading.rs"]
+mod reading;
 #[path = "broker/returns.rs"]
 mod returns;
 
@@ -46,6 +48,7 @@ fn lanes() -> Vec<Vec<Scenario>> {
             defects::a_clean_pass_is_valid,
             defects::what_a_broker_must_not_do_to_a_message_is_found,
             failures::foreign_messages_are_seen_as_such,
+            reading::what_consumers_acknowledge_does_not_come_again,
         ],
         lane![
             failures::a_frozen_broker_makes_confirms_time_out,

@@ -24,7 +24,10 @@ pub fn faults(plan: &Plan, events: &[Record]) -> Vec<FaultCoverage> {
 
 /// Counts an entry of the history for the faults that were in force at its time.
 pub fn count(faults: &mut [FaultCoverage], entry: &Entry) {
-    if matches!(entry.action, Action::Deliver | Action::Drain) {
+    if matches!(
+        entry.action,
+        Action::Deliver | Action::Drain | Action::Observe
+    ) {
         return;
     }
     for fault in faults {

@@ -14,11 +14,11 @@ use super::total_queue::{self, NotAHistory, Tally};
 use super::window::FaultTimes;
 use super::{Verdict, coverage, logs};
 use crate::event::{Event, Record, Stage};
-use crate::history::operation::Entry;
+use crate::history::operation::{Entry, Nanos};
 use crate::history::reader::{HistoryError, Reader};
 use crate::manifest::{FORMAT_VERSION, Manifest, ManifestError};
 use crate::run_dir;
-use crate::scenario::Weight;
+use crate::scenario::{Weight, WorkloadKind};
 
 /// Its name in a run directory.
 pub const HISTORY_FILE: &str = "history.arrow";
@@ -107,6 +107,7 @@ pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
     let reported = manifest.scenario.checks.iter();
     let reported = reported.filter(|(_, weight)| **weight == Weight::Reported);
     let reported = reported.map(|(checker, _)| *checker).collect();
+    let sends = manifest.scenario.workload.kind.sends();
     let logs = logs::collect(directory, &manifest, &coverage.data);
     let mut results = Results {
         format_version: FORMAT_VERSION,
@@ -117,7 +118,7 @@ pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
         run_id: manifest.run_id,
         seed: manifest.seed,
         started: manifest.started,
-        total_queue: total_queue::finding(sums),
+        total_queue: total_queue::finding(sums, sends),
         findings,
         coverage,
         evidence,
@@ -187,12 +188,25 @@ fn find_losses(
     tally: &Tally,
     sums: &mut TotalQueue,
 ) -> Result<(), JudgeError> {
-    let mut losses = Losses::new(tally, known.nodes, known.faults);
+    let expired = expired_until(known);
+    let mut losses = Losses::new(tally, known.nodes, known.faults, expired);
     if sums.confirmed_not_received > 0 {
         each_entry(path, |entry| losses.add(entry))?;
     }
     losses.finish(sums);
     Ok(())
+}
+
+/// Of a queue that lets messages go after a time: what was published until then may have gone before the
+/// drain's end.
+fn expired_until(known: &Known<'_>) -> Option<Nanos> {
+    let ttl = known.scenario.queue.limits.message_ttl_ms?;
+    if known.scenario.workload.kind != WorkloadKind::Transient {
+        return None;
+    }
+    let mut events = known.events.iter().rev();
+    let drained = events.find(|record| matches!(record.event, Event::Drained { .. }))?;
+    Some(drained.time - Nanos::from(ttl) * 1_000_000)
 }
 
 fn each_entry(path: &Path, mut take: impl FnMut(&Entry)) -> Result<Reader, HistoryError> {

@@ -113,7 +113,7 @@ fn another_version_is_refused_with_the_remedy() {
     let directory = Run::default().write();
     let path = directory.path().join(MANIFEST_FILE);
     let text = fs::read_to_string(&path).expect("run.json");
-    let newer = text.replacen("\"format_version\": 3", "\"format_version\": 9", 1);
+    let newer = text.replacen("\"format_version\": 4", "\"format_version\": 9", 1);
     fs::write(&path, newer).expect("run.json");
     let error = judge(directory.path()).expect_err("a refusal").to_string();
     assert!(

@@ -16,6 +16,9 @@ pub struct Losses<'a> {
     tally: &'a Tally,
     nodes: &'a [NodeName],
     faults: &'a [FaultTimes],
+    /// What was published until then may have expired.
+    expired_until: Option<Nanos>,
+    expired: u64,
     /// The open attempt at each missing value.
     published: HashMap<Value, Nanos>,
     seen: BTreeSet<Value>,
@@ -26,11 +29,19 @@ pub struct Losses<'a> {
 
 impl<'a> Losses<'a> {
     /// Looks for what the first pass found missing.
-    pub fn new(tally: &'a Tally, nodes: &'a [NodeName], faults: &'a [FaultTimes]) -> Self {
+    /// What was published until `expired_until` may be gone.
+    pub fn new(
+        tally: &'a Tally,
+        nodes: &'a [NodeName],
+        faults: &'a [FaultTimes],
+        expired_until: Option<Nanos>,
+    ) -> Self {
         Self {
             tally,
             nodes,
             faults,
+            expired_until,
+            expired: 0,
             published: HashMap::new(),
             seen: BTreeSet::new(),
             groups: BTreeMap::new(),
@@ -63,11 +74,19 @@ impl<'a> Losses<'a> {
         let Some(node) = self.nodes.get(usize::from(entry.node)) else {
             return;
         };
+        let published = self.published.remove(&value);
+        if self
+            .expired_until
+            .is_some_and(|until| published.is_none_or(|published| published <= until))
+        {
+            self.expired += 1;
+            return;
+        }
         let lost = LostValue {
             value,
             attempt: entry.attempt,
             node: node.clone(),
-            published_ns: self.published.remove(&value),
+            published_ns: published,
             confirmed_ns: entry.time,
             window: Window::of(entry.time, self.faults),
         };
@@ -91,7 +110,8 @@ impl<'a> Losses<'a> {
 
     /// Writes what was found into the sums.
     pub fn finish(self, sums: &mut TotalQueue) {
-        sums.lost = Some(sums.confirmed_not_received);
+        sums.expired = self.expired;
+        sums.lost = Some(sums.confirmed_not_received.saturating_sub(self.expired));
         sums.losses = self.groups.into_values().collect();
         sums.losses.sort_by_key(|group| group.first_confirmed_ns);
         sums.lost_values = self.listed;

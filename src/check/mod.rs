@@ -5,6 +5,7 @@
 pub mod availability;
 pub mod coverage;
 pub mod duplicates;
+pub mod exclusive;
 pub mod fifo;
 pub mod judge;
 pub mod latency;
@@ -12,9 +13,12 @@ pub mod linear;
 pub mod lock;
 pub mod logs;
 pub mod losses;
+pub mod metadata;
+pub mod order;
 pub mod results;
 #[cfg(test)]
 mod schema_tests;
+mod sent;
 pub mod table;
 #[cfg(test)]
 pub mod testing;

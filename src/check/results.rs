@@ -172,9 +172,11 @@ pub struct TotalQueue {
     pub unexpected: u64,
     /// Received messages of another run, or with a damaged body.
     pub foreign: u64,
-    /// Values confirmed and never received: the number of lost ones where the drain and
+    /// Values confirmed, never received and not expired: the number of lost ones where the drain and
     /// the history are complete, `null` where one cannot know.
     pub lost: Option<u64>,
+    /// Values confirmed and not received whose time to live may have been over before the drain's end.
+    pub expired: u64,
     /// Values confirmed and not received, whether or not one can know that they are lost.
     pub confirmed_not_received: u64,
     /// The lost by confirming node and by fault window.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Verdict;
 use super::results::Finding;
 use super::window::FaultTimes;
-use super::{availability, duplicates, fifo, latency, lock};
+use super::{availability, duplicates, exclusive, fifo, latency, lock, metadata, order};
 use crate::event::Record;
 use crate::history::operation::Entry;
 use crate::inventory::NodeName;
@@ -65,9 +65,9 @@ macro_rules! checkers {
         impl Checks {
             /// Nothing read yet.
             pub fn begin(known: &Known<'_>) -> Self {
-                let kind = known.scenario.workload.kind;
+                let Scenario { workload, queue, .. } = known.scenario;
                 Self {
-                    $($field: Checker::$checker.applies(kind).then(|| <$check>::begin(known)),)+
+                    $($field: Checker::$checker.applies(workload, queue).then(|| <$check>::begin(known)),)+
                 }
             }
 
@@ -129,6 +129,12 @@ checkers! {
     lock: lock::Locks => Lock,
     /// Of a queue that is read while it is written: whether its order was kept.
     fifo: fifo::Order => Fifo,
+    /// Whether consumers saw each producer's messages in order.
+    order: order::Orders => Order,
+    /// Whether one consumer at a time was active.
+    exclusive: exclusive::Exclusives => Exclusive,
+    /// Of objects that are no messages: whether every node has what it should.
+    metadata: metadata::Objects => Metadata,
     /// For how long each node served nobody, and how soon it served again.
     availability: availability::Confirms => Availability,
     /// How long answers took.

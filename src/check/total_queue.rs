@@ -5,7 +5,7 @@
 //!
 //! | attempts | received | it is |
 //! | --- | --- | --- |
-//! | some `ok` | never | lost, if drain and history are complete |
+//! | some `ok` | never | lost, if drain and history are complete; of a queue with a time to live, expired if that was over before the drain's end |
 //! | none `ok`, some `info` or without an end | at least once | recovered |
 //! | all `fail`, some by nack | at least once | nacked but received: reported, legal |
 //! | all `fail`, none by nack; or no attempt | at least once | unexpected |
@@ -261,8 +261,8 @@ fn extend(ranges: &mut Vec<ValueRange>, sequence: u64) {
     }
 }
 
-/// What the sums say.
-pub fn finding(sums: TotalQueue) -> Finding<TotalQueue> {
+/// What the sums say; `sends` is whether the clients were to send messages at all.
+pub fn finding(sums: TotalQueue, sends: bool) -> Finding<TotalQueue> {
     let mut broken = Vec::new();
     if let Some(lost @ 1..) = sums.lost {
         broken.push(format!(
@@ -284,6 +284,9 @@ pub fn finding(sums: TotalQueue) -> Finding<TotalQueue> {
             sums.foreign
         );
         (Verdict::Unknown, summary)
+    } else if !sends {
+        let summary = "no message was sent, and none was received".to_owned();
+        (Verdict::Valid, summary)
     } else if sums.confirmed == 0 {
         let summary = "no message was confirmed, so nothing was tested".to_owned();
         (Verdict::Unknown, summary)
@@ -293,8 +296,17 @@ pub fn finding(sums: TotalQueue) -> Finding<TotalQueue> {
             sums.confirmed_not_received, sums.confirmed
         );
         (Verdict::Unknown, summary)
+    } else if sums.expired == sums.confirmed {
+        let summary = format!(
+            "all {} confirmed messages may have expired, so nothing was tested",
+            sums.confirmed
+        );
+        (Verdict::Unknown, summary)
     } else {
-        let summary = format!("all {} confirmed messages were received", sums.confirmed);
+        let mut summary = format!("all {} confirmed messages were received", sums.confirmed);
+        if sums.expired > 0 {
+            summary += &format!(", or may have expired ({})", sums.expired);
+        }
         (Verdict::Valid, summary)
     };
     Finding {

@@ -52,6 +52,15 @@ fn history(text: &str) -> Vec<Entry> {
 }
 
 fn judge(entries: &[Entry], is_drained: bool, faults: &[FaultTimes]) -> Finding<TotalQueue> {
+    judge_expiring(entries, is_drained, faults, None)
+}
+
+fn judge_expiring(
+    entries: &[Entry],
+    is_drained: bool,
+    faults: &[FaultTimes],
+    expired_until: Option<Nanos>,
+) -> Finding<TotalQueue> {
     let nodes = nodes();
     let mut tally = Tally::default();
     for entry in entries {
@@ -59,11 +68,23 @@ fn judge(entries: &[Entry], is_drained: bool, faults: &[FaultTimes]) -> Finding<
     }
     let mut sums = tally.sums(&nodes);
     if is_drained {
-        let mut losses = Losses::new(&tally, &nodes, faults);
+        let mut losses = Losses::new(&tally, &nodes, faults, expired_until);
         entries.iter().for_each(|entry| losses.add(entry));
         losses.finish(&mut sums);
     }
-    finding(sums)
+    finding(sums, true)
+}
+
+#[test]
+fn clients_that_send_nothing_leave_nothing_to_lose() {
+    let sums = Tally::default().sums(&nodes());
+    assert_eq!(finding(sums.clone(), true).verdict, Verdict::Unknown);
+    assert_eq!(finding(sums, false).verdict, Verdict::Valid);
+    let mut tally = Tally::default();
+    let received = history("0.0 drain");
+    received.iter().for_each(|entry| tally.add(entry).unwrap());
+    let found = finding(tally.sums(&nodes()), false);
+    assert_eq!(found.verdict, Verdict::Invalid);
 }
 
 fn check(text: &str, verdict: Verdict, expected: &str) {
@@ -149,6 +170,27 @@ fn what_each_history_means() {
         Verdict::Unknown,
         "0 confirmed, 1 received, 0 duplicates, 1 recovered, 0 nacked, 0 unexpected, 0 lost",
     );
+}
+
+#[test]
+fn what_may_have_expired_is_not_lost() {
+    let entries = history("0.0 invoke; 0.0 ok; 0.1 invoke; 0.1 ok; 0.2 invoke; 0.2 ok; 0.2 drain");
+    for (until, lost, expired, verdict) in [
+        (None, 2, 0, Verdict::Invalid),
+        (Some(0), 2, 0, Verdict::Invalid),
+        (Some(2), 1, 1, Verdict::Invalid),
+        (Some(3), 0, 2, Verdict::Valid),
+    ] {
+        let found = judge_expiring(&entries, true, &[], until);
+        assert_eq!(found.verdict, verdict, "{until:?}");
+        assert_eq!((found.data.lost, found.data.expired), (Some(lost), expired));
+    }
+    // Nothing that was published late enough came to the end.
+    let found = judge_expiring(&entries[..4], true, &[], Some(3));
+    assert_eq!(found.verdict, Verdict::Unknown);
+    // Without a proven drain nothing is said of either.
+    let found = judge_expiring(&entries, false, &[], Some(3));
+    assert_eq!((found.data.lost, found.data.expired), (None, 0));
 }
 
 #[test]
@@ -340,6 +382,31 @@ proptest! {
             prop_assert_eq!((found.verdict, found.data.unexpected), (Verdict::Invalid, 1));
             prop_assert_eq!(found.data.unexpected_values[0].sequence, 1000);
         }
+    }
+
+    /// What is missing has either expired or is lost, by the time at which it was published.
+    #[test]
+    fn a_missing_message_is_lost_unless_its_time_was_over(entries in legal(), gone: u64, until in 0..120i64) {
+        let mut missing = 0;
+        let mut left = entries.clone();
+        left.retain(|entry| {
+            let is_gone = entry.action == Action::Drain && gone >> (entry.sequence % 64) & 1 == 1;
+            missing += u64::from(is_gone);
+            !is_gone
+        });
+        let of = |at: &Entry, phase| entries.iter().find(|entry| {
+            entry.action == Action::Publish && entry.phase == phase
+                && (entry.producer, entry.sequence) == (at.producer, at.sequence)
+        });
+        let gone = entries.iter().filter(|entry| entry.action == Action::Drain && !left.contains(entry));
+        let confirmed = gone.filter(|entry| of(entry, Phase::Ok).is_some());
+        let late = confirmed.filter(|entry| of(entry, Phase::Invoke).is_some_and(|begun| begun.time > until));
+        let lost = late.count() as u64;
+        let found = judge_expiring(&left, true, &[], Some(until));
+        prop_assert_eq!(found.data.lost, Some(lost));
+        prop_assert_eq!(found.data.expired, found.data.confirmed_not_received - lost);
+        prop_assert!(found.data.confirmed_not_received <= missing);
+        prop_assert_eq!(found.verdict == Verdict::Invalid, lost > 0);
     }
 
     #[test]

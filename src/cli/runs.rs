@@ -281,15 +281,22 @@ fn value_text(name: &str, value: &Value) -> String {
     let text = match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Number(number) if name.ends_with("_ns") => {
-            number.as_i64().map_or_else(|| number.to_string(), seconds)
-        }
+        Value::Number(number) if name.ends_with("_ns") => number
+            .as_i64()
+            .map_or_else(|| number.to_string(), time_text),
         value => value.to_string(),
     };
     let text = visible(&text);
     match text.char_indices().nth(VALUE_CHARS) {
         Some(_) => text.chars().take(VALUE_CHARS - 1).chain(['…']).collect(),
         None => text,
+    }
+}
+
+fn time_text(nanos: i64) -> String {
+    match nanos {
+        1..1_000_000_000 => format!("{:.1} ms", nanos as f64 / 1e6),
+        _ => seconds(nanos),
     }
 }
 

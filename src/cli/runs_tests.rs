@@ -25,10 +25,10 @@ fn the_list() {
     let directory = runs();
     let runs = all(directory.path());
     insta::assert_snapshot!(listed(&runs), @r"
-    time              scenario  version              verdict   confirmed     lost
+    time              scenario  version              verdict      lost  longest gap
     20261124T110000Z  cut                            unjudged
-    20261124T105100Z  cut       3.10.8,3.12.1\u{1b}  invalid          30        6
-    20261123T105100Z  cut                            valid            30        0
+    20261124T105100Z  cut       3.10.8,3.12.1\u{1b}  invalid         6        1.0 s
+    20261123T105100Z  cut                            valid           0        1.0 s
     20261122T000000Z  other                          damaged
     cut/20261124T110000Z: results.json is missing; `jtest check` makes it
     other/20261122T000000Z: results.json is damaged: EOF while parsing a string at line 1 column 16
@@ -54,10 +54,27 @@ fn side_by_side_in_80_columns() {
 
     What came of it (* differs):
     * verdict                             valid                       invalid
+      availability.verdict                valid                       valid
       coverage.verdict                    valid                       valid
+      duplicates.verdict                  valid                       valid
+      duplicates.duplicates               0                           0
+      duplicates.marked_first             0                           0
+    * duplicates.receipts                 30                          24
+      duplicates.redelivered              0                           0
+      duplicates.resent                   0                           0
+      duplicates.unmarked                 0                           0
+      duplicates.values                   0                           0
       evidence.verdict                    valid                       valid
       evidence.drain_complete             true                        true
       evidence.history_complete           true                        true
+      latency.verdict                     valid                       valid
+      latency.all.count                   30                          30
+      latency.all.max_ns                  1.0 s                       1.0 s
+      latency.all.p50_ns                  1.0 s                       1.0 s
+      latency.all.p95_ns                  1.0 s                       1.0 s
+      latency.all.p999_ns                 1.0 s                       1.0 s
+      latency.all.p99_ns                  1.0 s                       1.0 s
+      latency.unanswered                  0                           0
     * total_queue.verdict                 valid                       invalid
       total_queue.attempts                30                          30
       total_queue.confirmed               30                          30
@@ -72,10 +89,23 @@ fn side_by_side_in_80_columns() {
     * total_queue.received                30                          24
       total_queue.recovered               0                           0
       total_queue.unexpected              0                           0
+      availability.longest_gap_ns         1.0 s                       1.0 s
       coverage.faults                     1                           1
       coverage.faults_proven_and_undone   1                           1
     ");
     assert_documented("runs diff", &compared);
+}
+
+#[test]
+fn times_are_in_their_unit() {
+    for (name, value, text) in [
+        ("gap_ns", Value::from(1_500_000_000_i64), "1.5 s"),
+        ("all.p50_ns", Value::from(2_340_000), "2.3 ms"),
+        ("count", Value::from(2_340_000), "2340000"),
+        ("lost", Value::Null, "-"),
+    ] {
+        assert_eq!(value_text(name, &value), text);
+    }
 }
 
 #[test]

@@ -152,12 +152,15 @@ struct Edn {
 impl Edn {
     fn write(&mut self, nodes: &[NodeName], entry: &Entry, to: &mut impl Write) -> io::Result<()> {
         let node = node(nodes, entry);
-        // A receipt is a dequeue that was begun and completed at the same moment.
-        if matches!(entry.action, Action::Deliver | Action::Drain) {
+        // A receipt is a dequeue that was begun and completed at the same moment; so is an observation.
+        if matches!(
+            entry.action,
+            Action::Deliver | Action::Drain | Action::Observe
+        ) {
             let process = self.begin();
             self.line(process, Phase::Invoke, node, entry, to)?;
             self.free.insert(process);
-            return self.line(process, Phase::Ok, node, entry, to);
+            return self.line(process, entry.phase, node, entry, to);
         }
         // Which value a get gives is not known when it begins.
         let key = match entry.action {

@@ -2,6 +2,7 @@
 
 pub mod export;
 mod frames;
+pub mod object;
 pub mod operation;
 pub mod reader;
 pub mod recorder;

@@ -79,6 +79,8 @@ pub enum Cause {
     Foreign,
     /// The queue had no message.
     Empty,
+    /// The broker was asked and did not begin with it.
+    Refused,
 }
 
 /// One entry of the history.
@@ -106,7 +108,8 @@ pub struct Entry {
     pub intended: Option<Nanos>,
     /// For a delivery: whether the broker marked it redelivered.
     pub redelivered: bool,
-    /// The place of the queue in the scenario's list of queues.
+    /// The place of the queue in the scenario's list of queues; of what is no message, the
+    /// [kind](super::object::ObjectKind) of the object.
     pub queue: u16,
     /// For a delivery and its ack: the delivery tag; from a stream: the offset.
     pub tag: Option<u64>,

@@ -51,7 +51,7 @@ pub const ACTIONS: [(Action, &str); 12] = [
 ];
 
 /// Every cause, in the order of its code.
-pub const CAUSES: [(Cause, &str); 8] = [
+pub const CAUSES: [(Cause, &str); 9] = [
     (Cause::None, "none"),
     (Cause::Nacked, "nacked"),
     (Cause::Returned, "returned"),
@@ -60,6 +60,7 @@ pub const CAUSES: [(Cause, &str); 8] = [
     (Cause::RunEnded, "run-ended"),
     (Cause::Foreign, "foreign"),
     (Cause::Empty, "empty"),
+    (Cause::Refused, "refused"),
 ];
 
 /// The columns, in their order.

@@ -33,6 +33,17 @@ pub(super) fn fill(template: &str, words: &[(&str, &str)]) -> String {
     text
 }
 
+/// The same with one word more, replaced by a list of binaries.
+pub(super) fn fill_list(
+    template: &str,
+    words: &[(&str, &str)],
+    word: &str,
+    values: &[String],
+) -> String {
+    let values: Vec<String> = values.iter().map(|value| binary(value)).collect();
+    fill(template, words).replace(word, &format!("[{}]", values.join(",")))
+}
+
 /// Evaluates an expression in the broker on a host; its value is what `rabbit_json` can write.
 pub(super) async fn evaluate<T: DeserializeOwned>(
     host: &Host,
@@ -85,6 +96,14 @@ mod tests {
         let text = fill("%% NAME\nf(NAME)", &[("NAME", name)]);
         assert!(text.starts_with("f(<<113,34,62,"), "{text}");
         assert!(!text.contains("cmd") && !text.contains("%%"), "{text}");
+    }
+
+    #[test]
+    fn a_word_can_stand_for_a_list() {
+        let names = ["a", "b"].map(str::to_owned);
+        let text = fill_list("f(VHOST, QUEUES)", &[("VHOST", "/")], "QUEUES", &names);
+        assert_eq!(text, "f(<<47>>, [<<97>>,<<98>>])\n");
+        assert_eq!(fill_list("QUEUES", &[], "QUEUES", &[]), "[]\n");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //!   [`ready`] the queue and the proof
 //! - [`evaluate`]: how a broker is asked
 //! - [`status`]: what each node says of the cluster and of the queue
+//! - [`metadata`]: policies, users and virtual hosts, and what each node has of them
 //! - [`recover`]: waiting for a whole cluster, and the restart that `ignore` needs
 //! - [`collect`]: logs and configuration come home
 
@@ -12,6 +13,7 @@ pub mod collect;
 mod config;
 pub mod deploy;
 mod evaluate;
+mod metadata;
 mod packages;
 mod ready;
 pub mod recover;

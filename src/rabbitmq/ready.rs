@@ -1,4 +1,4 @@
-//! The queue under test, declared afresh; and the proof that every node takes part.
+//! The queues under test, declared afresh; and the proof that every node takes part.
 //!
 //! The proof uses a queue of its own: a message is published through every node and one read
 //! back through every node, so that a node that runs and serves nobody is noticed before the load.
@@ -16,12 +16,12 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Broker;
-use super::evaluate::{evaluate, fill};
-use crate::scenario::QueueType;
+use super::evaluate::{evaluate, fill_list};
+use crate::scenario::{Limits, QueueType};
 use crate::workload::Endpoint;
 use crate::workload::amqp::Link;
 
-/// Declaring the queue, with retries: a cluster that has just started may refuse at first.
+/// Declaring the queues, with retries: a cluster that has just started may refuse at first.
 const DECLARE_DEADLINE: Duration = Duration::from_secs(40);
 const DECLARE_ONCE_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -34,7 +34,7 @@ const PROVE_DEADLINE: Duration = Duration::from_secs(30);
 
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 
-/// Deletes the queue under test, whatever it was, and declares it as the scenario wants it.
+/// Deletes the queues under test, whatever they were, and declares them as the scenario wants them.
 pub(super) async fn declare(broker: &Broker) -> Result<(), String> {
     let endpoints = broker.endpoints();
     let Some(first) = endpoints.first() else {
@@ -49,7 +49,10 @@ pub(super) async fn declare(broker: &Broker) -> Result<(), String> {
             Err(_) => "no answer".to_owned(),
         };
         if Instant::now() + RETRY_EVERY > until {
-            return Err(format!("{}: cannot declare the queue: {error}", first.name));
+            return Err(format!(
+                "{}: cannot declare the queues: {error}",
+                first.name
+            ));
         }
         sleep(RETRY_EVERY).await;
     }
@@ -57,6 +60,42 @@ pub(super) async fn declare(broker: &Broker) -> Result<(), String> {
 
 async fn declare_once(broker: &Broker, endpoint: &Endpoint) -> Result<(), String> {
     let link = open(broker, endpoint).await?;
+    let channel = link.channel();
+    let names = broker.queue.names();
+    let vhost = [("VHOST", broker.credentials.vhost.as_str())];
+    let replicas: Vec<String> = ask(broker, &fill_list(REPLICA, &vhost, "QUEUES", &names)).await?;
+    for name in &names {
+        channel
+            .queue_delete(name.as_str().into(), QueueDeleteOptions::default())
+            .await
+            .map_err(text)?;
+    }
+    if !replicas.is_empty() {
+        // Replicas of an old queue that are still there would keep those of the new one from starting.
+        let left: Vec<String> = ask(broker, &fill_list(GONE, &[], "REPLICAS", &replicas)).await?;
+        if !left.is_empty() {
+            return Err(format!(
+                "replicas of the old queues stay on {}",
+                left.join(" ")
+            ));
+        }
+    }
+    for (place, name) in names.iter().enumerate() {
+        let durable = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        channel
+            .queue_declare(name.as_str().into(), durable, arguments(broker, place))
+            .await
+            .map_err(text)?;
+    }
+    link.close().await;
+    Ok(())
+}
+
+/// What the queue at this place is declared with.
+fn arguments(broker: &Broker, place: usize) -> FieldTable {
     let mut arguments = FieldTable::default();
     let kind = match broker.queue.kind {
         QueueType::Classic | QueueType::Mirrored => "classic",
@@ -69,48 +108,61 @@ async fn declare_once(broker: &Broker, endpoint: &Endpoint) -> Result<(), String
         let size = AMQPValue::LongInt(size.cast_signed());
         arguments.insert("x-quorum-initial-group-size".into(), size);
         // A message that a broken drain gave back too often would be dropped, and taken for a loss.
-        if broker.limits_deliveries {
-            arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(-1));
+        let unlimited = broker.limits_deliveries.then_some(-1);
+        let limit = broker.queue.delivery_limit.map(u32::cast_signed);
+        if let Some(limit) = limit.or(unlimited) {
+            arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(limit));
         }
     }
-    let channel = link.channel();
-    let name = broker.queue.name.as_str();
-    let words = [
-        ("VHOST", broker.credentials.vhost.as_str()),
-        ("QUEUE", name),
+    if broker.queue.single_active_consumer {
+        let yes = AMQPValue::Boolean(true);
+        arguments.insert("x-single-active-consumer".into(), yes);
+    }
+    if !broker.queue.dead_letters {
+        limit(&broker.queue.limits, &mut arguments);
+    } else if place == 0 {
+        limit(&broker.queue.limits, &mut arguments);
+        let target = broker.queue.names().pop().unwrap_or_default();
+        for (key, value) in [
+            ("x-dead-letter-exchange", ""),
+            ("x-dead-letter-routing-key", target.as_str()),
+            ("x-dead-letter-strategy", "at-least-once"),
+            ("x-overflow", "reject-publish"),
+        ] {
+            arguments.insert(key.into(), AMQPValue::LongString(value.into()));
+        }
+    }
+    arguments
+}
+
+fn limit(limits: &Limits, arguments: &mut FieldTable) {
+    let numbers = [
+        ("x-message-ttl", limits.message_ttl_ms),
+        ("x-max-length", limits.max_length),
+        ("x-max-priority", limits.max_priority.map(u32::from)),
     ];
-    let replica: String = ask(broker, &fill(REPLICA, &words)).await?;
-    channel
-        .queue_delete(name.into(), QueueDeleteOptions::default())
-        .await
-        .map_err(text)?;
-    if !replica.is_empty() {
-        // Replicas of the old queue that are still there would keep those of the new one from starting.
-        let left: Vec<String> = ask(broker, &fill(GONE, &[("REPLICA", &replica)])).await?;
-        if !left.is_empty() {
-            return Err(format!(
-                "replicas of the old queue stay on {}",
-                left.join(" ")
-            ));
+    for (key, number) in numbers {
+        if let Some(number) = number {
+            let number = AMQPValue::LongLongInt(number.into());
+            arguments.insert(key.into(), number);
         }
     }
-    let durable = QueueDeclareOptions {
-        durable: true,
-        ..QueueDeclareOptions::default()
-    };
-    channel
-        .queue_declare(name.into(), durable, arguments)
-        .await
-        .map_err(text)?;
-    link.close().await;
-    Ok(())
+    let words = [
+        ("x-overflow", "reject-publish", limits.max_length.is_some()),
+        ("x-queue-mode", "lazy", limits.lazy),
+    ];
+    for (key, word, is_set) in words {
+        if is_set {
+            arguments.insert(key.into(), AMQPValue::LongString(word.into()));
+        }
+    }
 }
 
 async fn ask<T: DeserializeOwned>(broker: &Broker, expression: &str) -> Result<T, String> {
     let member = broker.members.first().ok_or("there is no node")?;
     let asked = evaluate(
         &member.host,
-        "look at the queue's replicas",
+        "look at the queues' replicas",
         expression,
         ASK_DEADLINE,
     );

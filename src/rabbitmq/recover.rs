@@ -1,6 +1,6 @@
 //! Waiting until the cluster itself says that it is whole.
 //!
-//! Whole: every node serves clients and sees every node running, none reports a partition, and the
+//! Whole: every node serves clients and sees every node running, none reports a partition, and every
 //! queue has a leader; a quorum queue also all its replicas in step. A mirror may stay out of step for as
 //! long as the queue is not empty, whatever the policy says, so that is no sign.
 //!
@@ -16,11 +16,11 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::Broker;
-use super::status::{Answers, NodeAnswer};
+use super::status::{Answers, NodeAnswer, QueueAnswer};
 use crate::event::{Emit, Event};
 use crate::inventory::NodeName;
 use crate::remote::{RemoteError, Script};
-use crate::scenario::QueueType;
+use crate::scenario::{Queue, QueueType};
 
 /// Between two looks at the cluster.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -134,7 +134,7 @@ impl Broker {
         let mut missing = Vec::new();
         for (name, answer) in answers {
             let lack = match answer {
-                Ok(answer) => lack(answer, self.members.len(), self.queue.kind),
+                Ok(answer) => lack(answer, self.members.len(), &self.queue),
                 Err(error) => Some(error.to_string()),
             };
             missing.extend(lack.map(|lack| format!("{name}: {lack}")));
@@ -192,7 +192,7 @@ impl Broker {
     }
 }
 
-fn lack(answer: &NodeAnswer, members: usize, kind: QueueType) -> Option<String> {
+fn lack(answer: &NodeAnswer, members: usize, queue: &Queue) -> Option<String> {
     let view = &answer.view;
     if !answer.serving {
         return Some("its broker runs, but does not serve clients".to_owned());
@@ -207,11 +207,22 @@ fn lack(answer: &NodeAnswer, members: usize, kind: QueueType) -> Option<String> 
         let names: Vec<&str> = view.partitions.iter().map(|name| name.0.as_str()).collect();
         return Some(format!("reports a partition from {}", names.join(" ")));
     }
-    match &answer.queue {
-        Err(error) => Some(format!("the queue: {error}")),
-        Ok(queue) if queue.leader.is_none() => Some("the queue has no leader".to_owned()),
+    let queues = queue.names().into_iter().zip(&answer.queues);
+    let mut lacks = queues.filter_map(|(name, answer)| {
+        let lack = queue_lacks(answer, queue.kind)?;
+        let name = if queue.count == 1 { "the queue" } else { &name };
+        Some(format!("{name}{lack}"))
+    });
+    lacks.next()
+}
+
+/// What a queue lacks, to be told after its name.
+fn queue_lacks(answer: &Result<QueueAnswer, String>, kind: QueueType) -> Option<String> {
+    match answer {
+        Err(error) => Some(format!(": {error}")),
+        Ok(queue) if queue.leader.is_none() => Some(" has no leader".to_owned()),
         Ok(queue) if kind == QueueType::Quorum && queue.online < queue.members => Some(format!(
-            "the queue has {} of {} replicas in step",
+            " has {} of {} replicas in step",
             queue.online, queue.members
         )),
         Ok(_) => None,
@@ -222,7 +233,6 @@ fn lack(answer: &NodeAnswer, members: usize, kind: QueueType) -> Option<String> 
 mod tests {
     use super::*;
     use crate::event::NodeView;
-    use crate::rabbitmq::status::QueueAnswer;
 
     fn answer(running: usize, partitions: usize, online: usize) -> NodeAnswer {
         let names = |count| (1..=count).map(|n| NodeName(format!("n{n}"))).collect();
@@ -233,14 +243,14 @@ mod tests {
                 partitions: names(partitions),
                 alarms: Vec::new(),
             },
-            queue: Ok(QueueAnswer {
+            queues: vec![Ok(QueueAnswer {
                 leader: Some(NodeName("n1".into())),
                 ready: 0,
                 unacknowledged: 0,
                 members: 3,
                 holders: names(3),
                 online,
-            }),
+            })],
         }
     }
 
@@ -271,7 +281,7 @@ mod tests {
 
     #[test]
     fn whole_means_all_running_no_partition_and_all_replicas_in_step() {
-        let lack = |answer: &NodeAnswer, kind| super::lack(answer, 5, kind);
+        let lack = |answer: &NodeAnswer, kind| super::lack(answer, 5, &Queue::new("q", kind));
         assert_eq!(lack(&answer(5, 0, 3), QueueType::Quorum), None);
         assert_eq!(lack(&answer(5, 0, 2), QueueType::Mirrored), None);
         let hanging = NodeAnswer {
@@ -293,6 +303,14 @@ mod tests {
         assert_eq!(
             lack(&answer(5, 0, 2), QueueType::Quorum).unwrap(),
             "the queue has 2 of 3 replicas in step"
+        );
+        let mut queues = Queue::new("q", QueueType::Quorum);
+        queues.count = 2;
+        let mut second_lacks = answer(5, 0, 3);
+        second_lacks.queues.extend(answer(5, 0, 2).queues);
+        assert_eq!(
+            super::lack(&second_lacks, 5, &queues).unwrap(),
+            "q.2 has 2 of 3 replicas in step"
         );
     }
 }

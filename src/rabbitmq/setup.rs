@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::deploy::DeployError;
-use super::evaluate::{evaluate, fill};
+use super::evaluate::{evaluate, fill, fill_list};
 use super::{Broker, Member, OWN_PREFIX, POLICY_NAME, USER, VHOST, ready};
 use crate::event::Emit;
 use crate::remote::RemoteError;
-use crate::scenario::QueueType;
+use crate::scenario::{Queue, QueueType, SyncMode};
 
 const SETUP: &str = include_str!("setup.erl");
 const POLICY: &str = include_str!("policy.erl");
@@ -25,7 +25,7 @@ pub(super) const WHOLE_DEADLINE: Duration = Duration::from_secs(180);
 /// The same for brokers that were found running: starting them from nothing takes no longer.
 pub(super) const FOUND_WHOLE_DEADLINE: Duration = Duration::from_secs(30);
 
-/// What policies make of the queue.
+/// What policies make of a queue.
 #[derive(Deserialize)]
 struct Effective {
     /// The policy that wins.
@@ -35,7 +35,7 @@ struct Effective {
 }
 
 impl Broker {
-    /// The user, the policy, the empty queue; then the proof that the cluster is ready.
+    /// The user, the policy, the empty queues; then the proof that the cluster is ready.
     pub(super) async fn set_up(
         &self,
         whole_within: Duration,
@@ -59,6 +59,9 @@ impl Broker {
     }
 
     async fn prepare(&self, first: &Member) -> Result<(), RemoteError> {
+        if !self.is_existing {
+            self.forget_objects(first).await?;
+        }
         if self.makes_user {
             let credentials = &self.credentials;
             let rights = if self.is_existing {
@@ -83,7 +86,7 @@ impl Broker {
             &[
                 ("VHOST", &self.credentials.vhost),
                 ("POLICY", POLICY_NAME),
-                ("PATTERN", &format!("^{}$", escape_regex(&self.queue.name))),
+                ("PATTERN", &pattern(&self.queue)),
                 ("DEFINITION", &self.policy()),
             ],
         );
@@ -95,18 +98,20 @@ impl Broker {
     /// Policies of a cluster that goes on can let messages go that were confirmed, which is no loss, and can
     /// win over the one that makes mirrors.
     async fn refuse_foreign_policies(&self, first: &Member) -> Result<(), DeployError> {
-        let expression = fill(
-            EFFECTIVE,
-            &[
-                ("VHOST", &self.credentials.vhost),
-                ("QUEUE", &self.queue.name),
-            ],
-        );
-        let purpose = "look at the queue's policies";
-        let effective: Effective = evaluate(&first.host, purpose, &expression, SETUP_DEADLINE)
+        let names = self.queue.names();
+        let vhost = [("VHOST", self.credentials.vhost.as_str())];
+        let expression = fill_list(EFFECTIVE, &vhost, "QUEUES", &names);
+        let purpose = "look at the queues' policies";
+        let effective: Vec<Effective> = evaluate(&first.host, purpose, &expression, SETUP_DEADLINE)
             .await
             .map_err(|error| DeployError::Hosts(vec![error]))?;
-        let queue = &self.queue.name;
+        for (queue, effective) in names.iter().zip(effective) {
+            self.refuse_foreign_policy(queue, &effective)?;
+        }
+        Ok(())
+    }
+
+    fn refuse_foreign_policy(&self, queue: &str, effective: &Effective) -> Result<(), DeployError> {
         if !effective.limits.is_empty() {
             return Err(DeployError::NotReady(format!(
                 "a policy of the cluster sets {} for {queue}, so that messages go which nobody has read; \
@@ -133,7 +138,19 @@ impl Broker {
             .queue
             .replicas
             .map_or(self.members.len(), |count| count as usize);
-        format!(r#"{{"ha-mode":"exactly","ha-params":{replicas},"ha-sync-mode":"automatic"}}"#)
+        let sync_mode = self.queue.sync_mode.unwrap_or(SyncMode::Automatic);
+        let mut keys = vec![
+            r#""ha-mode":"exactly""#.to_owned(),
+            format!(r#""ha-params":{replicas}"#),
+            format!(r#""ha-sync-mode":"{}""#, sync_mode.word()),
+        ];
+        for (key, promotion) in [
+            ("ha-promote-on-shutdown", self.queue.promote_on_shutdown),
+            ("ha-promote-on-failure", self.queue.promote_on_failure),
+        ] {
+            keys.extend(promotion.map(|promotion| format!(r#""{key}":"{}""#, promotion.word())));
+        }
+        format!("{{{}}}", keys.join(","))
     }
 }
 
@@ -145,6 +162,16 @@ pub(super) async fn clean_up(member: &Member) -> Result<Vec<String>, RemoteError
     );
     let purpose = "remove what jtest made in the cluster";
     evaluate(&member.host, purpose, &expression, SETUP_DEADLINE).await
+}
+
+/// What the names of the queues fit, and no other.
+fn pattern(queue: &Queue) -> String {
+    let names: Vec<String> = queue
+        .names()
+        .iter()
+        .map(|name| escape_regex(name))
+        .collect();
+    format!("^({})$", names.join("|"))
 }
 
 /// A queue's name inside a policy's pattern.
@@ -161,7 +188,16 @@ fn escape_regex(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::escape_regex;
+    use super::{escape_regex, pattern};
+    use crate::scenario::{Queue, QueueType};
+
+    #[test]
+    fn the_policy_is_of_all_queues_and_no_other() {
+        let mut queue = Queue::new("a.b", QueueType::Mirrored);
+        assert_eq!(pattern(&queue), r"^(a\.b)$");
+        queue.count = 3;
+        assert_eq!(pattern(&queue), r"^(a\.b|a\.b\.2|a\.b\.3)$");
+    }
 
     #[test]
     fn a_queues_name_is_no_pattern() {

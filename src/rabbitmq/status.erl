@@ -1,4 +1,4 @@
-%% What this node says of the cluster and of one queue.
+%% What this node says of the cluster and of the queues, all asked at once.
 %% Serving: this node's own start is at its end. Others list a node as running before that, and it may
 %% hang there.
 %% Running: nodes with the broker's application up. Partitions: nodes this one was cut from.
@@ -36,13 +36,18 @@ Quorum = fun(Queue) ->
     Server = {Name, _} = amqqueue:get_pid(Queue),
     {Total, Leader} = Asked(Server, query_messages_total),
     {Out, _} = Asked(Server, query_messages_checked_out),
+    %% On their way to where dead letters go, and still the queue's.
+    Dying = case erlang:function_exported(rabbit_fifo, query_stat_dlx, 1) of
+        true -> {{Count, _}, _} = Asked(Server, query_stat_dlx), Count;
+        false -> 0
+    end,
     CheckedOut = case Out of #{} -> maps:size(Out); _ -> Out end,
     Members = case amqqueue:get_type_state(Queue) of
         #{nodes := Listed} when is_list(Listed) -> Listed;
         #{nodes := ById} -> maps:keys(ById)
     end,
     Online = [Node || Node <- Members, is_pid(rpc:call(Node, erlang, whereis, [Name], 3000))],
-    #{leader => Leader, ready => Total - CheckedOut, unacknowledged => CheckedOut,
+    #{leader => Leader, ready => max(0, Total - CheckedOut - Dying), unacknowledged => CheckedOut + Dying,
       members => Members, online => Online}
 end,
 Mirrors = fun(Queue, Function) ->
@@ -62,8 +67,8 @@ Classic = fun(Queue) ->
       members => [Leader | Mirrors(Queue, get_slave_pids)],
       online => [Leader | Mirrors(Queue, get_sync_slave_pids)]}
 end,
-Queue = fun() ->
-    case rabbit_amqqueue:lookup(rabbit_misc:r(VHOST, queue, QUEUE)) of
+Queue = fun(Name) ->
+    case rabbit_amqqueue:lookup(rabbit_misc:r(VHOST, queue, Name)) of
         {ok, Found} ->
             case amqqueue:get_type(Found) of
                 rabbit_quorum_queue -> Quorum(Found);
@@ -75,4 +80,11 @@ end,
 Try = fun(Ask) ->
     try Ask() catch Class:Reason -> #{error => iolist_to_binary(io_lib:format("~0p", [{Class, Reason}]))} end
 end,
-#{serving => Try(fun() -> rabbit:is_running() end), running => Try(Running), partitions => Try(Partitions), alarms => Try(Alarms), queue => Try(Queue)}
+Queues = fun() ->
+    Asking = [spawn_monitor(fun() -> exit({said, Try(fun() -> Queue(Name) end)}) end) || Name <- QUEUES],
+    [receive
+        {'DOWN', Monitor, process, _, {said, Answer}} -> Answer;
+        {'DOWN', Monitor, process, _, Reason} -> Try(fun() -> exit(Reason) end)
+    end || {_, Monitor} <- Asking]
+end,
+#{serving => Try(fun() -> rabbit:is_running() end), running => Try(Running), partitions => Try(Partitions), alarms => Try(Alarms), queues => Queues()}

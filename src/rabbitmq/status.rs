@@ -1,4 +1,4 @@
-//! What each node says of the cluster and of the queue under test.
+//! What each node says of the cluster and of the queues under test.
 //!
 //! Everything wanted of a node is asked in one question, so that its parts fit each other.
 
@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::evaluate::{evaluate, fill};
+use super::evaluate::{evaluate, fill_list};
 use super::{Broker, Member};
 use crate::event::NodeView;
 use crate::inventory::NodeName;
@@ -34,11 +34,29 @@ pub struct NodeAnswer {
     pub serving: bool,
     /// Its view of the cluster.
     pub view: NodeView,
-    /// Its view of the queue, or why it has none.
-    pub queue: Result<QueueAnswer, String>,
+    /// Its view of each queue, or why it has none; the first is the one that faults mean.
+    pub queues: Vec<Result<QueueAnswer, String>>,
 }
 
-/// What one node says of the queue, having asked the queue's leader.
+impl NodeAnswer {
+    /// Its view of the first queue.
+    pub fn queue(&self) -> Option<&QueueAnswer> {
+        self.queues.first()?.as_ref().ok()
+    }
+
+    /// What is left in all queues; an error of any is an error.
+    fn counts(&self) -> Result<NodeCounts, String> {
+        let mut counts = NodeCounts::default();
+        for queue in &self.queues {
+            let queue = queue.as_ref().map_err(Clone::clone)?;
+            counts.ready += queue.ready;
+            counts.unacknowledged += queue.unacknowledged;
+        }
+        Ok(counts)
+    }
+}
+
+/// What one node says of a queue, having asked the queue's leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueAnswer {
     /// The node that leads it; `None` for a node that is not of the inventory.
@@ -65,7 +83,7 @@ struct RawAnswer {
     running: serde_json::Value,
     partitions: serde_json::Value,
     alarms: serde_json::Value,
-    queue: serde_json::Value,
+    queues: Vec<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -81,7 +99,7 @@ struct RawQueue {
 
 /// The question as Erlang.
 pub(super) fn question(vhost: &str, queue: &Queue) -> String {
-    fill(STATUS, &[("VHOST", vhost), ("QUEUE", &queue.name)])
+    fill_list(STATUS, &[("VHOST", vhost)], "QUEUES", &queue.names())
 }
 
 impl Broker {
@@ -121,18 +139,14 @@ impl Broker {
         (views, leader)
     }
 
-    /// What every node says is left in the queue.
+    /// What every node says is left in all queues.
     pub async fn counts(&self) -> Counts {
         let answers = self.ask().await.into_iter();
         answers
             .map(|(name, answer)| {
-                let queue = answer
+                let counts = answer
                     .map_err(|error| error.to_string())
-                    .and_then(|answer| answer.queue);
-                let counts = queue.map(|queue| NodeCounts {
-                    ready: queue.ready,
-                    unacknowledged: queue.unacknowledged,
-                });
+                    .and_then(|answer| answer.counts());
                 (name, counts)
             })
             .collect()
@@ -142,11 +156,7 @@ impl Broker {
 fn leader(answers: &Answers) -> Option<NodeName> {
     let mut votes = BTreeMap::<&NodeName, usize>::new();
     for answer in answers.values().flatten() {
-        if let Ok(QueueAnswer {
-            leader: Some(leader),
-            ..
-        }) = &answer.queue
-        {
+        if let Some(leader) = answer.queue().and_then(|queue| queue.leader.as_ref()) {
             *votes.entry(leader).or_default() += 1;
         }
     }
@@ -172,7 +182,10 @@ fn understand(raw: RawAnswer, names: &BTreeMap<String, NodeName>) -> NodeAnswer 
             partitions: nodes(&raw.partitions, names),
             alarms: texts(&raw.alarms).map(str::to_owned).collect(),
         },
-        queue: queue(raw.queue, names),
+        queues: {
+            let queues = raw.queues.into_iter();
+            queues.map(|raw| queue(raw, names)).collect()
+        },
     }
 }
 
@@ -231,14 +244,21 @@ mod tests {
 
     #[test]
     fn answers_of_a_whole_a_stopped_and_a_broken_node() {
-        let whole = r#"{"alarms":[],"partitions":[],"queue":{"leader":"rabbit@n1","members":["rabbit@n1","rabbit@n2"],"online":["rabbit@n1"],"ready":3,"unacknowledged":1},"running":["rabbit@n3","rabbit@n1"],"serving":true}"#;
+        let whole = r#"{"alarms":[],"partitions":[],"queues":[{"leader":"rabbit@n1","members":["rabbit@n1","rabbit@n2"],"online":["rabbit@n1"],"ready":3,"unacknowledged":1},{"leader":"rabbit@n2","ready":4,"unacknowledged":2}],"running":["rabbit@n3","rabbit@n1"],"serving":true}"#;
         let answer = understand(serde_json::from_str(whole).unwrap(), &names());
         assert!(answer.serving);
         assert_eq!(
             answer.view.running,
             [NodeName("n1".into()), NodeName("n3".into())]
         );
-        let queue = answer.queue.unwrap();
+        assert_eq!(
+            answer.counts(),
+            Ok(NodeCounts {
+                ready: 7,
+                unacknowledged: 3
+            })
+        );
+        let queue = answer.queue().unwrap();
         assert_eq!(
             (
                 queue.ready,
@@ -250,15 +270,16 @@ mod tests {
         );
         assert_eq!(queue.leader, Some(NodeName("n1".into())));
 
-        let down = r#"{"alarms":[],"partitions":[],"queue":{"leader":"rabbit@n1","ready":"","unacknowledged":""},"running":["rabbit@n1"],"serving":true}"#;
+        let down = r#"{"alarms":[],"partitions":[],"queues":[{"leader":"rabbit@n2","ready":0,"unacknowledged":0},{"leader":"rabbit@n1","ready":"","unacknowledged":""}],"running":["rabbit@n1"],"serving":true}"#;
         let answer = understand(serde_json::from_str(down).unwrap(), &names());
         assert!(answer.serving && !answer.view.running.is_empty());
-        assert!(answer.queue.unwrap_err().contains(r#""ready":"""#));
+        assert!(answer.counts().unwrap_err().contains(r#""ready":"""#));
+        assert_eq!(answer.queue().unwrap().ready, 0);
 
-        let stopped = r#"{"alarms":[],"partitions":[],"queue":{"error":"{exit,noproc}"},"running":{"error":"x"},"serving":false}"#;
+        let stopped = r#"{"alarms":[],"partitions":[],"queues":[{"error":"{exit,noproc}"}],"running":{"error":"x"},"serving":false}"#;
         let answer = understand(serde_json::from_str(stopped).unwrap(), &names());
         assert!(!answer.serving);
         assert!(answer.view.running.is_empty());
-        assert_eq!(answer.queue, Err("{exit,noproc}".into()));
+        assert_eq!(answer.queues, [Err("{exit,noproc}".into())]);
     }
 }

@@ -12,6 +12,7 @@ mod html;
 mod junit;
 mod logs;
 mod losses;
+mod objects;
 mod pass;
 mod script;
 mod series;

@@ -2,9 +2,12 @@
 
 use std::fmt::{self, Write};
 
+use super::objects;
 use crate::check::Verdict;
+use crate::check::exclusive::{Exclusive, Turns};
 use crate::check::fifo::Fifo;
 use crate::check::lock::{HoldTimes, Lock};
+use crate::check::order::{Order, Sighting};
 use crate::check::results::{
     AwaitCoverage, FaultCoverage, LogLine, LogPattern, LossGroup, LostValue, Results, TotalQueue,
     Value,
@@ -20,7 +23,7 @@ const GROUPS_MAX: usize = 12;
 const LOG_LINES_MAX: usize = 12;
 
 /// Examples of what contradicts a lock or an order shown.
-const EXAMPLES_MAX: usize = 5;
+pub(super) const EXAMPLES_MAX: usize = 5;
 
 /// Lines of a fault's evidence shown.
 const EVIDENCE_LINES_MAX: usize = 3;
@@ -38,8 +41,12 @@ pub fn text(results: &Results) -> String {
 
 fn summary(out: &mut String, results: &Results) -> fmt::Result {
     let queue = &results.total_queue.data;
-    producers(out, queue)?;
-    totals(out, queue)?;
+    if let Some(metadata) = &results.findings.metadata {
+        objects::write(out, &metadata.data)?;
+    } else {
+        producers(out, queue)?;
+        totals(out, queue)?;
+    }
     faults(out, &results.coverage.data.faults)?;
     awaits(out, &results.coverage.data.awaits)?;
     losses(out, queue)?;
@@ -48,6 +55,12 @@ fn summary(out: &mut String, results: &Results) -> fmt::Result {
     }
     if let Some(fifo) = &results.findings.fifo {
         disorder(out, &fifo.data)?;
+    }
+    if let Some(order) = &results.findings.order {
+        jumps(out, &order.data)?;
+    }
+    if let Some(exclusive) = &results.findings.exclusive {
+        switches(out, &exclusive.data)?;
     }
     if queue.lost.is_some_and(|lost| lost > 0) {
         logs(out, &results.logs.lines)?;
@@ -167,6 +180,56 @@ fn disorder(out: &mut String, fifo: &Fifo) -> fmt::Result {
     writeln!(out)
 }
 
+/// What consumers saw come too late.
+fn jumps(out: &mut String, order: &Order) -> fmt::Result {
+    writeln!(
+        out,
+        "The order: {} received by consumers, {} in the drain ({} redelivered), {} out of order",
+        order.received, order.drained, order.redelivered, order.backward
+    )?;
+    for jump in order.jumps.iter().take(EXAMPLES_MAX) {
+        let node = jump.node.as_ref().map_or("?", |node| node.0.as_str());
+        let seen = |sighting: &Sighting| {
+            format!(
+                "{} (published at {}, received at {})",
+                name(sighting.value),
+                seconds(sighting.published_ns),
+                seconds(sighting.received_ns)
+            )
+        };
+        let line = format!(
+            "{node}'s consumer received {} after {}",
+            seen(&jump.late),
+            seen(&jump.after)
+        );
+        wrapped(out, &line)?;
+    }
+    writeln!(out)
+}
+
+/// Who was active beside others, or may have been.
+fn switches(out: &mut String, exclusive: &Exclusive) -> fmt::Result {
+    writeln!(
+        out,
+        "Active consumers: {}, {} handovers; {} switches back that may be legal, {} times two at once",
+        exclusive.active, exclusive.handovers, exclusive.suspected, exclusive.overlaps
+    )?;
+    let told = |what: &str, turns: &Turns| {
+        let turns = turns.turns.iter().map(|turn| {
+            let node = turn.node.as_ref().map_or("?", |node| node.0.as_str());
+            format!("{node} at {}", seconds(turn.received_ns))
+        });
+        format!("{what}: {}", turns.collect::<Vec<_>>().join(", "))
+    };
+    for turns in exclusive.overlapping.iter().take(EXAMPLES_MAX) {
+        wrapped(out, &told("two at once", turns))?;
+    }
+    for turns in exclusive.switches.iter().take(EXAMPLES_MAX) {
+        wrapped(out, &told("back again", turns))?;
+    }
+    writeln!(out)
+}
+
 /// A value, as producer and sequence number.
 fn name(value: Value) -> String {
     format!("message {} of producer {}", value.sequence, value.producer)
@@ -241,6 +304,13 @@ fn totals(out: &mut String, queue: &TotalQueue) -> fmt::Result {
     ];
     for (name, count, meaning) in lines {
         writeln!(out, "{name:<12}{count:>12}  {meaning}")?;
+    }
+    if queue.expired > 0 {
+        let (count, meaning) = (
+            queue.expired,
+            "confirmed, their time was over before the end",
+        );
+        writeln!(out, "{:<12}{count:>12}  {meaning}", "expired")?;
     }
     if let Some(lost @ 1..) = queue.lost {
         let share = 100.0 * lost as f64 / queue.confirmed.max(1) as f64;
@@ -380,7 +450,7 @@ fn cut(text: &str) -> String {
 }
 
 /// A paragraph under a heading: indented, and broken between words.
-fn wrapped(out: &mut String, text: &str) -> fmt::Result {
+pub(super) fn wrapped(out: &mut String, text: &str) -> fmt::Result {
     let mut width = 0;
     for word in visible(text).split(' ') {
         let length = word.chars().count();

@@ -2,9 +2,13 @@ use quick_junit::{Report, TestCaseStatus};
 
 use super::*;
 use crate::check::Verdict;
+use crate::check::exclusive::{Exclusive, Turn, Turns};
 use crate::check::judge::judge;
-use crate::check::results::AwaitCoverage;
+use crate::check::order::{Jump, Order, Sighting};
+use crate::check::results::{AwaitCoverage, Finding, Value};
 use crate::check::testing::Run;
+use crate::history::operation::Nanos;
+use crate::inventory::NodeName;
 use crate::scenario::Checker;
 use crate::schedule::AwaitId;
 
@@ -115,10 +119,13 @@ fn junit_has_a_case_for_each_checker_and_each_fault() {
     let report = read(&results);
     let cases = &report.test_suites[0].test_cases;
     let names: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();
-    assert_eq!(names[..3], ["total-queue", "coverage", "evidence"]);
-    assert!(names[3].starts_with("fault-1 cut <n1> & "), "{names:?}");
-    assert!(!names[3].contains(['\u{1b}', '\0']), "{names:?}");
-    assert_eq!((names.len(), report.failures), (4, 1));
+    let parts: Vec<_> = results.parts().iter().map(|part| part.name).collect();
+    let (checkers, faults) = names.split_at(parts.len());
+    assert_eq!(checkers, parts);
+    assert!(checkers.contains(&"total-queue") && checkers.contains(&"evidence"));
+    assert_eq!((faults.len(), report.failures), (1, 1));
+    assert!(faults[0].starts_with("fault-1 cut <n1> & "), "{faults:?}");
+    assert!(!faults[0].contains(['\u{1b}', '\0']), "{faults:?}");
 
     results.reported = vec![Checker::TotalQueue];
     let report = read(&results);
@@ -164,4 +171,64 @@ fn what_was_waited_for_is_told_everywhere() {
     write(directory.path(), &results).expect("the report");
     let page = std::fs::read_to_string(directory.path().join("report.html")).expect("a page");
     assert!(page.contains("NOT within 60.0 s <small>(n1 sees &#60;n1&#62;)"));
+}
+
+#[test]
+fn a_jump_and_two_active_consumers_are_told() {
+    let mut results = judge(Run::default().write().path()).expect("results");
+    let value = |sequence| Value {
+        producer: 1,
+        sequence,
+    };
+    let sighting = |sequence, received_s: Nanos| Sighting {
+        value: value(sequence),
+        attempt: 0,
+        published_ns: 1_000_000_000,
+        confirmed_ns: None,
+        received_ns: received_s * 1_000_000_000,
+    };
+    let node = |name: &str| Some(NodeName(name.to_owned()));
+    results.findings.order = Some(Finding {
+        verdict: Verdict::Invalid,
+        summary: String::new(),
+        data: Order {
+            received: 2,
+            backward: 1,
+            jumps: vec![Jump {
+                queue: 0,
+                process: 7,
+                node: node("n2"),
+                late: sighting(3, 5),
+                after: sighting(4, 2),
+            }],
+            ..Order::default()
+        },
+    });
+    let turn = |name, received_s: Nanos| Turn {
+        process: 7,
+        node: node(name),
+        value: value(1),
+        published_ns: 0,
+        received_ns: received_s * 1_000_000_000,
+    };
+    results.findings.exclusive = Some(Finding {
+        verdict: Verdict::Invalid,
+        summary: String::new(),
+        data: Exclusive {
+            overlaps: 1,
+            overlapping: vec![Turns {
+                queue: 0,
+                turns: vec![turn("n1", 1), turn("n3", 2), turn("n1", 3), turn("n3", 4)],
+            }],
+            ..Exclusive::default()
+        },
+    });
+    let text = terminal::text(&results).replace("\n    ", " ");
+    for told in [
+        "The order: 2 received by consumers, 0 in the drain (0 redelivered), 1 out of order",
+        "n2's consumer received message 3 of producer 1 (published at 1.0 s, received at 5.0 s) after message 4",
+        "two at once: n1 at 1.0 s, n3 at 2.0 s, n1 at 3.0 s, n3 at 4.0 s",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
 }

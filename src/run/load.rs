@@ -20,6 +20,7 @@ use crate::nemesis::{self, NemesisContext, NemesisEnd, NemesisOutcome, Said, Wor
 use crate::rabbitmq::{Broker, PEER_PORT};
 use crate::scenario::Amount;
 use crate::schedule::LOAD_TAIL;
+use crate::workload::administration::Administration;
 use crate::workload::load::{self, LoadContext, LoadSummary};
 use crate::workload::{Record, Tally};
 
@@ -48,11 +49,12 @@ impl Run {
         ready: &Ready,
         recorder: Arc<dyn Record>,
         tally: Arc<Tally>,
+        administration: Administration,
     ) -> anyhow::Result<()> {
         let (stop, stopped) = watch::channel(false);
         let zero = self.clock.now();
         let faults = self.faults(ready, zero, tally.clone(), &stop);
-        let clients = load::run(self.load_context(ready, recorder, tally, stopped));
+        let clients = load::run(self.load_context(ready, recorder, tally, administration, stopped));
         tokio::select! {
             (faults, clients) = async { tokio::join!(faults, clients) } => self.outcome(&faults, &clients),
             error = self.stopped_early(ready, &stop) => Err(error),
@@ -129,6 +131,7 @@ impl Run {
         ready: &Ready,
         recorder: Arc<dyn Record>,
         tally: Arc<Tally>,
+        administration: Administration,
         stop: watch::Receiver<bool>,
     ) -> LoadContext {
         LoadContext {
@@ -142,6 +145,7 @@ impl Run {
             clock: self.clock,
             tally,
             stop,
+            administration: Some(administration),
         }
     }
 
@@ -200,11 +204,11 @@ struct Watched {
 impl World for Watched {
     async fn ask(&self, node: &NodeName) -> Option<Said> {
         let answer = self.broker.ask_node(node).await?;
-        let queue = answer.queue.ok();
+        let queue = answer.queue();
         Some(Said {
+            leader: queue.and_then(|queue| queue.leader.clone()),
+            members: queue.map(|queue| queue.holders.clone()).unwrap_or_default(),
             view: answer.view,
-            leader: queue.as_ref().and_then(|queue| queue.leader.clone()),
-            members: queue.map(|queue| queue.holders).unwrap_or_default(),
         })
     }
 

@@ -41,6 +41,7 @@ use crate::report;
 use crate::run_dir;
 use crate::scenario::{PartitionHandling, Scenario};
 use crate::schedule::Plan;
+use crate::workload::administration::Administration;
 use crate::workload::drain::{self, DrainContext};
 use crate::workload::{Record, Tally};
 
@@ -254,13 +255,19 @@ impl Run {
     async fn exercise(&self, ready: &Ready, recorder: Recorder, recording: RecorderGuard) {
         let recorder: Arc<dyn Record> = Arc::new(recorder);
         let tally = Arc::clone(&self.tally);
+        let administration = Administration::of(Arc::new(ready.broker.clone()));
         let loaded = self
             .stages
             .stage(
                 Stage::Load,
                 self.load_deadline(),
                 Urgency::Go,
-                self.load(ready, recorder.clone(), tally.clone()),
+                self.load(
+                    ready,
+                    recorder.clone(),
+                    tally.clone(),
+                    administration.clone(),
+                ),
             )
             .await;
         let healed = self
@@ -270,7 +277,7 @@ impl Run {
         if loaded.is_ok() && healed.is_ok() {
             // What a broken cluster still gives is worth knowing, though it proves nothing.
             let _told = self.recover(ready).await;
-            let _told = self.drain(ready, recorder, tally).await;
+            let _told = self.drain(ready, recorder, tally, &administration).await;
         }
         self.finish_history(recording);
     }
@@ -308,14 +315,15 @@ impl Run {
         ready: &Ready,
         recorder: Arc<dyn Record>,
         tally: Arc<Tally>,
+        administration: &Administration,
     ) -> Result<(), StageError> {
         let deadline = self.plan.scenario.drain_timeout;
         let context = DrainContext {
             endpoints: ready.broker.endpoints(),
             credentials: ready.broker.credentials().clone(),
-            queue: self.plan.scenario.queue.name.clone(),
+            queues: self.plan.scenario.queue.drained(),
             run_id: self.run_id.clone(),
-            recorder,
+            recorder: recorder.clone(),
             emit: self.stages.emit.clone(),
             clock: self.clock,
             tally,
@@ -323,6 +331,11 @@ impl Run {
         };
         let work = async {
             let mut proof = drain::run(context, || ready.broker.counts()).await;
+            let endpoints = ready.broker.endpoints();
+            let observing = administration.observe(&endpoints, recorder.as_ref(), self.clock);
+            for (node, error) in observing.await {
+                self.stages.emit.note(Some(&node), error);
+            }
             // Whoever has the hosts may have emptied the queue.
             if let Err(error) = self.heal(ready).await {
                 proof.complete = false;

@@ -76,6 +76,37 @@ pub fn refusals(scenario: &Scenario, version: BrokerVersion) -> Vec<Refusal> {
                 .to_owned(),
         });
     }
+    if scenario.queue.single_active_consumer && !version.at_least(3, 8) {
+        refusals.push(Refusal {
+            what: format!("RabbitMQ {version} has no single active consumer: it came with 3.8"),
+            offer: "remove `queue.single_active_consumer`, or use 3.8 or newer".to_owned(),
+        });
+    }
+    if scenario.queue.promote_on_failure.is_some() && !version.at_least(3, 8) {
+        refusals.push(Refusal {
+            what: format!(
+                "RabbitMQ {version} may not know `ha-promote-on-failure`: it came with 3.7.5"
+            ),
+            offer: "remove `queue.promote_on_failure`, or use 3.8 or newer".to_owned(),
+        });
+    }
+    let limits = &scenario.queue.limits;
+    let is_quorum = scenario.queue.kind == QueueType::Quorum;
+    if scenario.queue.dead_letters && !version.at_least(3, 10) {
+        refusals.push(Refusal {
+            what: format!(
+                "quorum queues of RabbitMQ {version} do not dead-letter at least once: that came with 3.10"
+            ),
+            offer: "use 3.10 or newer".to_owned(),
+        });
+    } else if is_quorum && limits.message_ttl_ms.is_some() && !version.at_least(3, 10) {
+        refusals.push(Refusal {
+            what: format!(
+                "quorum queues of RabbitMQ {version} have no message TTL: it came with 3.10"
+            ),
+            offer: "use 3.10 or newer, or `--set queue.type=classic`".to_owned(),
+        });
+    }
     match scenario.queue.kind {
         QueueType::Mirrored if version.at_least(4, 0) => refusals.push(Refusal {
             what: format!("RabbitMQ {version} has no mirrored queues: 4.0 removed them"),
@@ -98,6 +129,11 @@ pub fn refusals(scenario: &Scenario, version: BrokerVersion) -> Vec<Refusal> {
 /// no reason to refuse.
 pub fn without_effect(scenario: &Scenario, version: BrokerVersion) -> Vec<String> {
     let mut told = Vec::new();
+    if scenario.queue.limits.lazy && version.at_least(3, 12) {
+        told.push(format!(
+            "RabbitMQ {version} accepts `lazy` but does nothing with it: from 3.12 on all classic queues are alike"
+        ));
+    }
     let handling = match scenario.cluster.partition_handling {
         PartitionHandling::Ignore => None,
         PartitionHandling::PauseMinority => Some("pause_minority"),
@@ -116,6 +152,23 @@ pub fn without_effect(scenario: &Scenario, version: BrokerVersion) -> Vec<String
 mod tests {
     use super::{BrokerVersion, refusals, without_effect};
     use crate::scenario::{PartitionHandling, QueueType, Scenario, Source, testing};
+
+    #[test]
+    fn limits_of_quorum_queues_came_with_3_10() {
+        let mut scenario = testing::scenario();
+        scenario.queue.limits.message_ttl_ms = Some(1000);
+        assert_eq!(refusals(&scenario, version("3.8.9")).len(), 1);
+        assert!(refusals(&scenario, version("3.10.8")).is_empty());
+        scenario.queue.dead_letters = true;
+        assert_eq!(refusals(&scenario, version("3.9.13")).len(), 1);
+        assert!(refusals(&scenario, version("4.0.5")).is_empty());
+        scenario.queue.kind = QueueType::Classic;
+        scenario.queue.dead_letters = false;
+        scenario.queue.limits.lazy = true;
+        assert!(refusals(&scenario, version("3.8.9")).is_empty());
+        assert!(without_effect(&scenario, version("3.10.8")).is_empty());
+        assert_eq!(without_effect(&scenario, version("3.13.0")).len(), 1);
+    }
 
     fn version(text: &str) -> BrokerVersion {
         BrokerVersion::parse(text).unwrap()

@@ -59,6 +59,11 @@ pub const BUILTINS: &[Builtin] = builtins![
     "power-cycles",
     "lock",
     "fifo",
+    "consumers",
+    "order",
+    "metadata",
+    "dead-letter",
+    "transient",
     "everything",
 ];
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::WorkloadKind;
+use super::{Queue, Workload, WorkloadKind};
 use crate::diagnostic::Collector;
 use crate::yaml::Fields;
 
@@ -21,6 +21,12 @@ pub enum Checker {
     Lock,
     /// Whether the queue was first in, first out.
     Fifo,
+    /// Whether consumers saw each producer's messages in order.
+    Order,
+    /// Whether one consumer at a time was active.
+    Exclusive,
+    /// Whether queues, policies and other objects are where they should be.
+    Metadata,
     /// For how long each node served nobody.
     Availability,
     /// How long answers took.
@@ -42,11 +48,14 @@ pub type Checks = BTreeMap<Checker, Weight>;
 
 impl Checker {
     /// All, by their words.
-    pub const WORDS: [(&str, Self); 6] = [
+    pub const WORDS: [(&str, Self); 9] = [
         ("total-queue", Self::TotalQueue),
         ("duplicates", Self::Duplicates),
         ("lock", Self::Lock),
         ("fifo", Self::Fifo),
+        ("order", Self::Order),
+        ("exclusive", Self::Exclusive),
+        ("metadata", Self::Metadata),
         ("availability", Self::Availability),
         ("latency", Self::Latency),
     ];
@@ -57,40 +66,49 @@ impl Checker {
         found.map_or("", |(word, _)| word)
     }
 
-    /// Whether it looks at runs of such a workload.
-    pub fn applies(self, kind: WorkloadKind) -> bool {
+    /// Whether it looks at runs of such a workload on such queues.
+    pub fn applies(self, workload: &Workload, queue: &Queue) -> bool {
         match self {
             Self::TotalQueue | Self::Availability | Self::Latency => true,
             // The lock is one message that is received again and again.
-            Self::Duplicates => kind != WorkloadKind::Lock,
-            Self::Lock => kind == WorkloadKind::Lock,
-            Self::Fifo => kind == WorkloadKind::Fifo,
+            Self::Duplicates => workload.kind != WorkloadKind::Lock && workload.kind.sends(),
+            Self::Lock => workload.kind == WorkloadKind::Lock,
+            Self::Fifo => workload.kind == WorkloadKind::Fifo,
+            Self::Order => workload.kind == WorkloadKind::Order,
+            Self::Exclusive => queue.single_active_consumer && workload.consumers.count > 0,
+            Self::Metadata => workload.kind == WorkloadKind::Metadata,
         }
     }
 
     /// What its finding is for where the scenario does not say.
     fn weight(self) -> Weight {
         match self {
-            Self::TotalQueue | Self::Lock | Self::Fifo => Weight::Decides,
+            Self::TotalQueue
+            | Self::Lock
+            | Self::Fifo
+            | Self::Order
+            | Self::Exclusive
+            | Self::Metadata => Weight::Decides,
             Self::Duplicates | Self::Availability | Self::Latency => Weight::Reported,
         }
     }
 }
 
 /// What the checkers' findings are for where nothing is said.
-pub(super) fn defaults(kind: WorkloadKind) -> Checks {
+pub(super) fn defaults(workload: &Workload, queue: &Queue) -> Checks {
     let checkers = Checker::WORDS.iter().map(|(_, checker)| *checker);
-    let looking = checkers.filter(|checker| checker.applies(kind));
+    let looking = checkers.filter(|checker| checker.applies(workload, queue));
     looking.map(|checker| (checker, checker.weight())).collect()
 }
 
 /// The scenario's `checks`.
 pub(super) fn parse(
     fields: Option<Fields<'_>>,
-    kind: WorkloadKind,
+    workload: &Workload,
+    queue: &Queue,
     to: &mut Collector<'_>,
 ) -> Checks {
-    let mut checks = defaults(kind);
+    let mut checks = defaults(workload, queue);
     let Some(mut fields) = fields else {
         return checks;
     };
@@ -98,7 +116,7 @@ pub(super) fn parse(
         let Some(value) = fields.take(word) else {
             continue;
         };
-        if !checker.applies(kind) {
+        if !checker.applies(workload, queue) {
             to.error(
                 value.place,
                 format!("`{word}` does not look at runs of this workload"),

@@ -3,39 +3,30 @@
 use std::time::Duration;
 
 use super::step::{Gap, Lasts};
-use super::{Amount, QueueType, Scenario, Step};
+use super::{Amount, Scenario, Source, Step, WorkloadKind, consumers, limits, queue};
 use crate::diagnostic::{Collector, Place};
 use crate::duration;
 use crate::yaml::{Kind, Value};
 
 /// Checks a scenario whose values are each sound.
 pub(super) fn check(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
-    queue(scenario, tree, to);
+    queue::check(&scenario.queue, tree, to);
+    consumers::check(scenario, tree, to);
+    limits::check(scenario, tree, to);
+    workload(scenario, tree, to);
     amount(scenario, tree, to);
     order(scenario, tree, to);
     unnoticed(scenario, tree, to);
 }
 
-fn queue(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
-    let Some(replicas) = scenario.queue.replicas else {
-        return;
-    };
-    let at = place(tree, "queue.replicas");
-    match scenario.queue.kind {
-        QueueType::Classic => to.error(
-            at,
-            "a classic queue has one replica only",
-            "remove `replicas`, or choose `type: quorum`",
-        ),
-        QueueType::Quorum if replicas % 2 == 0 => to.warning(
-            at,
-            format!(
-                "{replicas} replicas survive no more than {} do",
-                replicas - 1
-            ),
-            "choose an odd number",
-        ),
-        QueueType::Mirrored | QueueType::Quorum => {}
+fn workload(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
+    let kind = scenario.workload.kind;
+    if kind == WorkloadKind::Metadata && scenario.cluster.source == Source::Existing {
+        to.error(
+            place(tree, "workload.kind"),
+            "`metadata` makes users, policies and virtual hosts in a cluster that is not jtest's",
+            "choose another `cluster.source`, or another workload",
+        );
     }
 }
 
@@ -203,7 +194,7 @@ fn last_injection(steps: &[Step], from: Duration) -> Option<Duration> {
 }
 
 /// Where a value is, or the nearest thing around it that the file has.
-fn place(tree: &Value, path: &str) -> Place {
+pub(super) fn place(tree: &Value, path: &str) -> Place {
     let mut value = tree;
     let mut keys = path.split('.');
     while let Some(key) = keys.next() {

@@ -8,9 +8,12 @@ mod builtin;
 mod checking;
 mod checks;
 mod conditions;
+mod consumers;
 mod faults;
+mod limits;
 mod overrides;
 mod parse;
+mod queue;
 mod spare;
 pub mod step;
 mod steps;
@@ -29,7 +32,10 @@ use crate::inventory::NodeName;
 pub use self::broker::{BrokerVersion, Refusal, refusals, without_effect};
 pub use self::builtin::{BUILTINS, Builtin, DEFAULT, builtin, is_path};
 pub use self::checking::{Checker, Checks, Weight};
+pub use self::consumers::{Consumers, Receiving};
+pub use self::limits::Limits;
 pub use self::parse::{Parsed, parse};
+pub use self::queue::{Promotion, Queue, QueueType, SyncMode};
 pub use self::step::{Condition, FaultStep, Span, Step};
 
 /// One experiment, every value resolved.
@@ -41,7 +47,7 @@ pub struct Scenario {
     pub description: String,
     /// How the brokers are installed and configured.
     pub cluster: Cluster,
-    /// The queue under test.
+    /// The queues under test.
     pub queue: Queue,
     /// What the clients do.
     pub workload: Workload,
@@ -101,31 +107,6 @@ pub struct Cluster {
     pub deploy_timeout: Duration,
 }
 
-/// The kind of the queue under test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum QueueType {
-    /// One replica, on one node.
-    Classic,
-    /// A classic queue with mirrors by policy (up to RabbitMQ 3.x).
-    Mirrored,
-    /// Replicated by Raft.
-    Quorum,
-}
-
-/// The queue under test.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Queue {
-    /// Its name.
-    pub name: String,
-    /// Its kind.
-    #[serde(rename = "type")]
-    pub kind: QueueType,
-    /// How many nodes hold it (`ha-params` of exactly-N mirrors, `x-quorum-initial-group-size`);
-    /// `None` is every node. Meaningless for `Classic`.
-    pub replicas: Option<u32>,
-}
-
 /// When a workload has done enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -142,24 +123,49 @@ pub enum Amount {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WorkloadKind {
-    /// One producer and connection per node: publisher confirms, persistent, mandatory.
+    /// Producers at each node: publisher confirms, persistent, mandatory; and consumers, if asked for.
     Queue,
     /// One message is a lock: got without an ack it is held, rejected with requeue it is free.
     Lock,
     /// Enqueues and dequeues in turn.
     Fifo,
+    /// As `Queue`, with one consumer of each queue, or one at a time.
+    Order,
+    /// Queues, exchanges, bindings, policies, users and virtual hosts are made and removed; no message is sent.
+    Metadata,
+    /// As `Queue`, and the queue dead-letters every message to another, at least once.
+    DeadLetter,
+    /// As `Queue`, and the queue has limits.
+    Transient,
 }
 
 impl WorkloadKind {
     /// All, by their words.
-    pub const WORDS: [(&str, Self); 3] = [
+    pub const WORDS: [(&str, Self); 7] = [
         ("queue", Self::Queue),
         ("lock", Self::Lock),
         ("fifo", Self::Fifo),
+        ("order", Self::Order),
+        ("metadata", Self::Metadata),
+        ("dead-letter", Self::DeadLetter),
+        ("transient", Self::Transient),
     ];
+
+    /// Whether the clients publish as those of `queue` do.
+    pub fn publishes_as_queue(self) -> bool {
+        matches!(
+            self,
+            Self::Queue | Self::Order | Self::DeadLetter | Self::Transient
+        )
+    }
+
+    /// Whether the clients send messages.
+    pub fn sends(self) -> bool {
+        self != Self::Metadata
+    }
 }
 
-/// The workload: what one client per node does, on one connection at a time.
+/// The workload: what the clients of each node do, each on one connection at a time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Workload {
     /// What the clients do.
@@ -186,6 +192,10 @@ pub struct Workload {
     /// How long a client keeps a lock, at least.
     #[serde(with = "duration_ms")]
     pub hold: Duration,
+    /// Producers (or other clients that publish) at each node.
+    pub producers: u32,
+    /// Those that read meanwhile.
+    pub consumers: Consumers,
 }
 
 /// A fault as a scenario asks for it.

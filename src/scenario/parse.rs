@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Amount, Cluster, PartitionHandling, Queue, QueueType, Scenario, Source, Workload, WorkloadKind,
-    checking, checks, overrides, steps,
+    Amount, Cluster, Consumers, PartitionHandling, Scenario, Source, Workload, WorkloadKind,
+    checking, checks, consumers, limits, overrides, queue, steps,
 };
 use crate::diagnostic::{Collector, Diagnostics, quoted};
 use crate::duration;
@@ -53,14 +53,15 @@ pub fn parse(
 fn scenario(tree: &Value, to: &mut Collector<'_>) -> Option<Scenario> {
     let mut fields = tree.fields("the scenario", to)?;
     let workload = workload(fields.mapping("workload", to), to);
-    let scenario = Scenario {
+    let queue = queue::parse(fields.mapping("queue", to), to);
+    let mut scenario = Scenario {
         name: name(&mut fields, to),
         description: text(&mut fields, "description", "", 0..=200, to),
         cluster: cluster(fields.mapping("cluster", to), to),
-        queue: queue(fields.mapping("queue", to), to),
         schedule: steps::schedule(fields.sequence("schedule", to), to),
-        checks: checking::parse(fields.mapping("checks", to), workload.kind, to),
+        checks: checking::parse(fields.mapping("checks", to), &workload, &queue, to),
         workload,
+        queue,
         recovery_timeout: length(
             &mut fields,
             "recovery_timeout",
@@ -71,6 +72,7 @@ fn scenario(tree: &Value, to: &mut Collector<'_>) -> Option<Scenario> {
         drain_timeout: length(&mut fields, "drain_timeout", 180 * SECOND, SECOND..=DAY, to),
     };
     fields.finish(to);
+    limits::complete(&mut scenario);
     Some(scenario)
 }
 
@@ -182,42 +184,6 @@ fn ticktime_s(fields: &mut Fields<'_>, to: &mut Collector<'_>) -> u32 {
     u32::try_from(length.as_secs()).unwrap_or(u32::MAX)
 }
 
-fn queue(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Queue {
-    let mut queue = Queue {
-        name: "jtest.queue".to_owned(),
-        kind: QueueType::Quorum,
-        replicas: None,
-    };
-    let Some(mut fields) = fields else {
-        return queue;
-    };
-    queue.name = text(&mut fields, "name", &queue.name, 1..=255, to);
-    if queue.name.starts_with("amq.") || queue.name.chars().any(char::is_control) {
-        to.error(
-            fields.take("name").map(|value| value.place),
-            format!("{} cannot be the name of a queue", quoted(&queue.name)),
-            "names that begin with `amq.` are the broker's own, and control characters hide",
-        );
-    }
-    let kind = fields.choice(
-        "type",
-        &[
-            ("classic", QueueType::Classic),
-            ("mirrored", QueueType::Mirrored),
-            ("quorum", QueueType::Quorum),
-        ],
-        to,
-    );
-    queue.kind = kind.unwrap_or(queue.kind);
-    queue.replicas = fields
-        .take("replicas")
-        .filter(|value| !is_word(value, "all"))
-        .and_then(|value| value.u64("`replicas` (unless it is `all`)", 1..=99, to))
-        .and_then(|replicas| u32::try_from(replicas).ok());
-    fields.finish(to);
-    queue
-}
-
 fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
     let mut workload = Workload {
         kind: WorkloadKind::Queue,
@@ -230,23 +196,28 @@ fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
         reconnect_pause: SECOND,
         body_bytes: 128,
         hold: Duration::ZERO,
+        producers: 1,
+        consumers: Consumers::new(0),
     };
     let Some(mut fields) = fields else {
         return workload;
     };
     let kind = fields.choice("kind", &WorkloadKind::WORDS, to);
     workload.kind = kind.unwrap_or(workload.kind);
-    if workload.kind != WorkloadKind::Queue {
-        for key in ["window", "resends"] {
+    if !workload.kind.publishes_as_queue() {
+        for key in ["window", "resends", "producers", "consumers"] {
             if let Some(value) = fields.take(key) {
                 to.error(
                     value.place,
-                    format!("`{key}` is of the workload `queue` alone"),
+                    format!("`{key}` is of workloads that publish as `queue` does"),
                     "remove it: other clients do one thing at a time, and nothing twice",
                 );
             }
         }
         workload.window = 1;
+    } else {
+        let consumers = fields.mapping("consumers", to);
+        workload.consumers = consumers::parse(consumers, workload.kind, to);
     }
     if workload.kind == WorkloadKind::Lock {
         workload.hold = length(
@@ -280,6 +251,11 @@ fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
         ("resends", &mut workload.resends, 0..=10_000),
         ("reconnects", &mut workload.reconnects, 0..=1_000_000),
         ("body_bytes", &mut workload.body_bytes, 64..=1_048_576),
+        (
+            "producers",
+            &mut workload.producers,
+            1..=consumers::CLIENTS_MAX,
+        ),
     ] {
         let given = fields.u64(key, range, to);
         *target = given
@@ -333,7 +309,7 @@ fn rate(value: &Value, to: &mut Collector<'_>) -> Option<f64> {
     Some(rate)
 }
 
-fn is_word(value: &Value, word: &str) -> bool {
+pub(super) fn is_word(value: &Value, word: &str) -> bool {
     matches!(&value.kind, Kind::Scalar { text, .. } if text == word)
 }
 

@@ -3,12 +3,27 @@
 use std::time::Duration;
 
 use super::{
-    Amount, Cluster, PartitionHandling, Queue, QueueType, Scenario, Source, Workload, WorkloadKind,
-    checking,
+    Amount, Cluster, Consumers, PartitionHandling, Queue, QueueType, Scenario, Source, Workload,
+    WorkloadKind, checking,
 };
 
 /// A quorum queue on every node, a short load, no fault.
 pub fn scenario() -> Scenario {
+    let queue = Queue::new("jtest.queue", QueueType::Quorum);
+    let workload = Workload {
+        kind: WorkloadKind::Queue,
+        amount: Amount::Schedule,
+        rate: Some(50.0),
+        window: 100,
+        confirm_timeout: Duration::from_secs(10),
+        resends: 0,
+        reconnects: 1000,
+        reconnect_pause: Duration::from_secs(1),
+        body_bytes: 128,
+        hold: Duration::ZERO,
+        producers: 1,
+        consumers: Consumers::new(0),
+    };
     Scenario {
         name: "test".to_owned(),
         description: String::new(),
@@ -20,25 +35,10 @@ pub fn scenario() -> Scenario {
             systemd_restart: true,
             deploy_timeout: Duration::from_secs(300),
         },
-        queue: Queue {
-            name: "jtest.queue".to_owned(),
-            kind: QueueType::Quorum,
-            replicas: None,
-        },
-        workload: Workload {
-            kind: WorkloadKind::Queue,
-            amount: Amount::Schedule,
-            rate: Some(50.0),
-            window: 100,
-            confirm_timeout: Duration::from_secs(10),
-            resends: 0,
-            reconnects: 1000,
-            reconnect_pause: Duration::from_secs(1),
-            body_bytes: 128,
-            hold: Duration::ZERO,
-        },
+        checks: checking::defaults(&workload, &queue),
+        queue,
+        workload,
         schedule: Vec::new(),
-        checks: checking::defaults(WorkloadKind::Queue),
         recovery_timeout: Duration::from_secs(180),
         drain_timeout: Duration::from_secs(180),
     }

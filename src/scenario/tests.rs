@@ -91,8 +91,21 @@ fn simonovic_is_as_he_published_it() {
       },
       "queue": {
         "name": "jtest.queue",
+        "count": 1,
         "type": "mirrored",
-        "replicas": 3
+        "replicas": 3,
+        "delivery_limit": null,
+        "single_active_consumer": false,
+        "sync_mode": null,
+        "promote_on_shutdown": null,
+        "promote_on_failure": null,
+        "limits": {
+          "message_ttl_ms": null,
+          "max_length": null,
+          "lazy": false,
+          "max_priority": null
+        },
+        "dead_letters": false
       },
       "workload": {
         "kind": "queue",
@@ -106,7 +119,14 @@ fn simonovic_is_as_he_published_it() {
         "reconnects": 50,
         "reconnect_pause": 10000,
         "body_bytes": 128,
-        "hold": 0
+        "hold": 0,
+        "producers": 1,
+        "consumers": {
+          "count": 0,
+          "by": "push",
+          "prefetch": 100,
+          "ack_batch": 1
+        }
       },
       "schedule": [
         {
@@ -625,6 +645,19 @@ fn a_short_cut_set_on_the_command_line_is_warned_of() {
           --> --set schedule.0.duration=5s
           = help: let the cut last longer or lower `cluster.net_ticktime`, unless that is what is to be tested
         "#);
+}
+
+#[test]
+fn a_cluster_that_goes_on_gets_no_users_and_vhosts() {
+    let text = "name: a\ncluster: {source: existing}\nworkload: {kind: metadata, amount: 1m}\n";
+    insta::assert_snapshot!(told(text, &[]), @r"
+        error: `metadata` makes users, policies and virtual hosts in a cluster that is not jtest's
+         --> s.yaml:3:18
+          |
+        3 | workload: {kind: metadata, amount: 1m}
+          |                  ^
+          = help: choose another `cluster.source`, or another workload
+        ");
 }
 
 proptest! {

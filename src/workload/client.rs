@@ -1,4 +1,4 @@
-//! A client with one operation at a time, on one connection at a time: those of `lock` and `fifo`.
+//! A client with one operation at a time, on one connection at a time: those of `lock`, `fifo` and `metadata`.
 //!
 //! Each connection is a logical process. An operation without an answer ends the connection, because
 //! what the broker does with it later must not be taken for an answer to another.
@@ -16,7 +16,9 @@ use super::ledger::Counts;
 use super::load::{ClientSummary, LoadContext};
 use super::message::{AttemptId, Codec};
 use super::{Endpoint, told};
+use crate::history::object::Object;
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
+use crate::inventory::NodeName;
 
 const PERSISTENT: u8 = 2;
 
@@ -86,6 +88,14 @@ impl Client {
 
     pub(super) fn number(&self) -> u32 {
         self.number
+    }
+
+    pub(super) fn node(&self) -> &NodeName {
+        &self.endpoint.name
+    }
+
+    pub(super) fn context(&self) -> &LoadContext {
+        &self.context
     }
 
     pub(super) fn now(&self) -> Nanos {
@@ -256,18 +266,7 @@ impl Client {
         &self,
         asking: impl Future<Output = lapin::Result<T>>,
     ) -> Result<T, (Cause, String)> {
-        let patience = self.context.workload.confirm_timeout;
-        match timeout(patience, asking).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err((Cause::ConnectionLost, format!("connection lost: {error}"))),
-            Err(_elapsed) => {
-                let seconds = patience.as_secs_f64();
-                Err((
-                    Cause::ConfirmTimeout,
-                    format!("no answer within {seconds} s"),
-                ))
-            }
-        }
+        answer(self.context.workload.confirm_timeout, asking).await
     }
 
     /// Records an entry of now.
@@ -279,26 +278,7 @@ impl Client {
         cause: Cause,
         redelivered: bool,
     ) {
-        let counter = match phase {
-            Phase::Invoke => &mut self.counts.attempts,
-            Phase::Ok => &mut self.counts.ok,
-            Phase::Fail => &mut self.counts.fail,
-            Phase::Info => &mut self.counts.info,
-        };
-        *counter += 1;
-        let time = self.context.clock.now();
-        if phase == Phase::Invoke {
-            self.begun = time;
-        }
-        let took = (phase == Phase::Ok).then(|| time - self.begun);
-        let node = self.endpoint.index;
-        self.context.tally.operated(node, phase, took);
-        let clients = u32::try_from(self.context.endpoints.len()).unwrap_or(u32::MAX);
-        let process = self.connections.saturating_sub(1).wrapping_mul(clients);
-        self.context.recorder.record(Entry {
-            time,
-            process: process.wrapping_add(self.number),
-            node,
+        self.put(Entry {
             phase,
             action,
             producer: id.producer,
@@ -307,6 +287,49 @@ impl Client {
             cause,
             redelivered,
             ..Entry::default()
+        });
+    }
+
+    /// Records an entry of now about what is no message.
+    pub(super) fn record_object(
+        &mut self,
+        action: Action,
+        phase: Phase,
+        object: Object,
+        cause: Cause,
+    ) {
+        self.put(Entry {
+            phase,
+            action,
+            producer: object.client,
+            sequence: object.number,
+            queue: object.kind.number(),
+            cause,
+            ..Entry::default()
+        });
+    }
+
+    fn put(&mut self, entry: Entry) {
+        let counter = match entry.phase {
+            Phase::Invoke => &mut self.counts.attempts,
+            Phase::Ok => &mut self.counts.ok,
+            Phase::Fail => &mut self.counts.fail,
+            Phase::Info => &mut self.counts.info,
+        };
+        *counter += 1;
+        let time = self.context.clock.now();
+        if entry.phase == Phase::Invoke {
+            self.begun = time;
+        }
+        let took = (entry.phase == Phase::Ok).then(|| time - self.begun);
+        let node = self.endpoint.index;
+        self.context.tally.operated(node, entry.phase, took);
+        let connection = self.connections.saturating_sub(1);
+        self.context.recorder.record(Entry {
+            time,
+            process: self.context.process(self.number, connection),
+            node,
+            ..entry
         });
     }
 
@@ -320,6 +343,24 @@ impl Client {
         tokio::select! {
             () = told(&mut stop) => {}
             () = sleep(length) => {}
+        }
+    }
+}
+
+/// The broker's answer, if it comes in time.
+pub(super) async fn answer<T>(
+    patience: Duration,
+    asking: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, (Cause, String)> {
+    match timeout(patience, asking).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err((Cause::ConnectionLost, format!("connection lost: {error}"))),
+        Err(_elapsed) => {
+            let seconds = patience.as_secs_f64();
+            Err((
+                Cause::ConfirmTimeout,
+                format!("no answer within {seconds} s"),
+            ))
         }
     }
 }

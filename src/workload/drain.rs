@@ -1,6 +1,6 @@
-//! The drain: reading every node's queue to its proven end.
+//! The drain: reading every node's queues to their proven end.
 //!
-//! All nodes are drained at once, each through a connection of its own, because after a split
+//! All nodes are drained at once, each queue through a connection of its own to each, because after a split
 //! each side may hold messages that the other has not. The end is proven by the brokers: once
 //! all consumers are quiet, two answers in a row of nothing ready and nothing unacknowledged on
 //! every node, nothing received in between, and the same once more after the consumers have
@@ -44,8 +44,8 @@ pub struct DrainContext {
     pub endpoints: Vec<Endpoint>,
     /// How to log in.
     pub credentials: Credentials,
-    /// The queue's name.
-    pub queue: String,
+    /// The queues to be read, each with the number by which the history knows it.
+    pub queues: Vec<(u16, String)>,
     /// Tells our messages from others.
     pub run_id: String,
     /// Where the history goes.
@@ -60,7 +60,7 @@ pub struct DrainContext {
     pub deadline: Duration,
 }
 
-/// What a node says of its own queue.
+/// What a node says of all queues together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NodeCounts {
     /// Messages ready for delivery.
@@ -72,17 +72,14 @@ pub struct NodeCounts {
 /// What every node says; `Err` tells why it did not answer. A node that is absent did not either.
 pub type Counts = BTreeMap<NodeName, Result<NodeCounts, String>>;
 
-/// Drains the queue through every node, at most until the deadline. `ask` asks all nodes.
+/// Drains the queues through every node, at most until the deadline. `ask` asks all nodes.
 pub async fn run<A, F>(context: DrainContext, ask: A) -> DrainProof
 where
     A: Fn() -> F,
     F: Future<Output = Counts>,
 {
-    let states = context
-        .endpoints
-        .iter()
-        .map(|_| Shared::default())
-        .collect();
+    let of_node = || context.queues.iter().map(|_| Shared::default()).collect();
+    let states = context.endpoints.iter().map(|_| of_node()).collect();
     let mut drain = Drain {
         until: Instant::now() + context.deadline,
         states,
@@ -106,7 +103,8 @@ where
 struct Drain<A> {
     context: DrainContext,
     until: Instant,
-    states: Vec<Shared>,
+    /// By node and queue.
+    states: Vec<Vec<Shared>>,
     ask: A,
     last: Option<Result<Counts, String>>,
     processes: Arc<AtomicU32>,
@@ -131,15 +129,19 @@ where
 
     fn attach(&mut self, ended: &watch::Receiver<bool>) -> JoinSet<bool> {
         let mut drainers = JoinSet::new();
-        for (endpoint, state) in self.context.endpoints.iter().zip(&self.states) {
-            let drainer = Drainer {
-                endpoint: endpoint.clone(),
-                context: self.context.clone(),
-                state: state.clone(),
-                processes: Arc::clone(&self.processes),
-                end: ended.clone(),
-            };
-            drainers.spawn(drainer.run());
+        for (endpoint, states) in self.context.endpoints.iter().zip(&self.states) {
+            for ((queue, name), state) in self.context.queues.iter().zip(states) {
+                let drainer = Drainer {
+                    endpoint: endpoint.clone(),
+                    queue: *queue,
+                    name: name.clone(),
+                    context: self.context.clone(),
+                    state: state.clone(),
+                    processes: Arc::clone(&self.processes),
+                    end: ended.clone(),
+                };
+                drainers.spawn(drainer.run());
+            }
         }
         drainers
     }
@@ -214,32 +216,30 @@ where
 }
 
 impl<A> Drain<A> {
+    fn states(&self) -> impl Iterator<Item = NodeState> {
+        self.states.iter().flatten().map(Shared::get)
+    }
+
     fn received(&self) -> u64 {
-        self.states.iter().map(|state| state.get().received).sum()
+        self.states().map(|state| state.received).sum()
     }
 
     fn is_attached(&self) -> bool {
-        self.states.iter().all(|state| state.get().attached)
+        self.states().all(|state| state.attached)
     }
 
     fn is_quiet(&self) -> bool {
         let quiet = Nanos::try_from(QUIET.as_nanos()).unwrap_or(Nanos::MAX);
         let before = self.context.clock.now() - quiet;
-        self.states.iter().all(|state| {
-            let state = state.get();
-            state.attached && state.active <= before
-        })
+        self.states()
+            .all(|state| state.attached && state.active <= before)
     }
 
     fn proof(&self, complete: bool) -> DrainProof {
         let mut evidence = Vec::new();
-        for (endpoint, state) in self.context.endpoints.iter().zip(&self.states) {
+        for (endpoint, states) in self.context.endpoints.iter().zip(&self.states) {
             let said = self.said(&endpoint.name);
-            evidence.push(format!(
-                "{}: {}; {said}",
-                endpoint.name,
-                in_words(&state.get())
-            ));
+            evidence.push(format!("{}: {}; {said}", endpoint.name, in_words(states)));
         }
         evidence.extend(self.abnormal.iter().cloned());
         evidence.push(if complete {
@@ -255,7 +255,7 @@ impl<A> Drain<A> {
         DrainProof { complete, evidence }
     }
 
-    /// What a node last said of its queue, in words.
+    /// What a node last said of its queues, in words.
     fn said(&self, node: &NodeName) -> String {
         match &self.last {
             None => "its counts were never asked, because consumers were not quiet".to_owned(),
@@ -272,13 +272,14 @@ impl<A> Drain<A> {
     }
 }
 
-fn in_words(state: &NodeState) -> String {
-    let NodeState {
-        received,
-        retries,
-        trouble,
-        ..
-    } = state;
+/// What the drainers of one node did.
+fn in_words(states: &[Shared]) -> String {
+    let (mut received, mut retries, mut trouble) = (0, 0, None);
+    for state in states.iter().map(Shared::get) {
+        received += state.received;
+        retries += state.retries;
+        trouble = trouble.or(state.trouble);
+    }
     match trouble {
         None => format!("received {received}"),
         Some(trouble) => {

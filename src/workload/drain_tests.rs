@@ -36,7 +36,7 @@ async fn counts_of_zero_prove_nothing_where_nobody_could_read() {
             password: Secret::new("secret"),
             vhost: "/".to_owned(),
         },
-        queue: "jtest".to_owned(),
+        queues: vec![(0, "jtest".to_owned())],
         run_id: "test".to_owned(),
         recorder: ignored.clone(),
         emit: ignored,

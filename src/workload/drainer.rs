@@ -1,4 +1,4 @@
-//! The consumer of one node in the drain: reads whatever that node gives, until told to end.
+//! The consumer of one queue at one node in the drain: reads whatever that node gives, until told to end.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,6 +55,10 @@ impl Shared {
 
 pub(super) struct Drainer {
     pub(super) endpoint: Endpoint,
+    /// The queue's number in the history.
+    pub(super) queue: u16,
+    /// Its name.
+    pub(super) name: String,
     pub(super) context: DrainContext,
     pub(super) state: Shared,
     /// The next logical process; each connection is one.
@@ -110,7 +114,7 @@ impl Drainer {
             channel.basic_qos(PREFETCH, BasicQosOptions::default()),
         )
         .await?;
-        let queue = self.context.queue.as_str().into();
+        let queue = self.name.as_str().into();
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
         let consumer = channel.basic_consume(queue, "".into(), options, arguments);
         let consumer = request("consume", consumer).await?;
@@ -191,6 +195,7 @@ impl Drainer {
             attempt: id.attempt,
             cause,
             redelivered: delivery.redelivered,
+            queue: self.queue,
             tag: Some(delivery.delivery_tag),
             ..Entry::default()
         });

@@ -34,6 +34,7 @@ pub(super) struct Ledger {
     node: u16,
     process: u32,
     confirm_timeout: Nanos,
+    queues: u16,
     attempts: Attempts,
     demand: Demand,
     counts: Counts,
@@ -49,6 +50,7 @@ impl Ledger {
             node,
             process: 0,
             confirm_timeout: Nanos::try_from(confirm_timeout).unwrap_or(Nanos::MAX / 2),
+            queues: context.queue.published(),
             attempts: Attempts::default(),
             demand,
             counts: Counts::default(),
@@ -135,8 +137,15 @@ impl Ledger {
             attempt: id.attempt,
             cause,
             intended,
+            queue: self.queue_of(id),
             ..Entry::default()
         });
+    }
+
+    /// The queue to which a value goes, all its attempts: the producer's values take the queues in turn.
+    pub(super) fn queue_of(&self, id: AttemptId) -> u16 {
+        let queue = id.sequence % u64::from(self.queues.max(1));
+        u16::try_from(queue).unwrap_or(0)
     }
 
     /// How many attempts are not over.

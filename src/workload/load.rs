@@ -7,8 +7,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::administration::Administration;
 pub use super::ledger::Counts;
-use super::{Credentials, Endpoint, Record, Tally, fifo, lock, queue};
+use super::{Credentials, Endpoint, Record, Tally, fifo, lock, metadata, queue};
 use crate::clock::RunClock;
 use crate::event::Emit;
 use crate::history::operation::Nanos;
@@ -20,11 +21,11 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// What the load needs.
 #[derive(Clone)]
 pub struct LoadContext {
-    /// Every node has a client of its own; its number is its place in this list.
+    /// The nodes; clients take them in turn, so that each has as many.
     pub endpoints: Vec<Endpoint>,
     /// How to log in.
     pub credentials: Credentials,
-    /// The queue; it exists.
+    /// The queues; they exist.
     pub queue: Queue,
     /// What is done when.
     pub workload: Workload,
@@ -40,12 +41,49 @@ pub struct LoadContext {
     pub tally: Arc<Tally>,
     /// Becomes true when nothing new shall begin. For `Amount::Schedule` this is its end.
     pub stop: watch::Receiver<bool>,
+    /// The brokers, to those who change more than messages in them.
+    pub administration: Option<Administration>,
 }
 
 impl LoadContext {
     /// Whether nothing new shall begin.
     pub(super) fn is_stopped(&self) -> bool {
         *self.stop.borrow() || self.stop.has_changed().is_err()
+    }
+
+    fn nodes(&self) -> u32 {
+        u32::try_from(self.endpoints.len()).unwrap_or(u32::MAX)
+    }
+
+    /// How many clients there are that publish; their numbers begin at 0.
+    pub(super) fn producers(&self) -> u32 {
+        self.nodes().saturating_mul(self.workload.producers.max(1))
+    }
+
+    /// How many clients there are that only read; their numbers come after the producers'.
+    pub(super) fn consumers(&self) -> u32 {
+        match self.workload.consumers.count {
+            0 => 0,
+            // Of an order that several saw at once, nobody can tell.
+            _ if self.workload.kind == WorkloadKind::Order
+                && !self.queue.single_active_consumer =>
+            {
+                u32::from(self.queue.count)
+            }
+            count => self.nodes().saturating_mul(count),
+        }
+    }
+
+    /// The node of a client, counted among its like.
+    pub(super) fn endpoint(&self, place: u32) -> Option<Endpoint> {
+        let place = place.checked_rem(self.nodes())?;
+        self.endpoints.get(usize::try_from(place).ok()?).cloned()
+    }
+
+    /// The logical process of a client's connection, both counted from 0: no two have the same.
+    pub(super) fn process(&self, client: u32, connection: u32) -> u32 {
+        let clients = self.producers().saturating_add(self.consumers());
+        connection.wrapping_mul(clients).wrapping_add(client)
     }
 
     /// How many operations each client has to do and when their time is over, if they begin now.
@@ -64,7 +102,7 @@ impl LoadContext {
 /// What the load did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadSummary {
-    /// In the order of the endpoints.
+    /// Producers, then consumers, each in the order of the nodes.
     pub clients: Vec<ClientSummary>,
     /// What must not happen: a client that panicked, a confirm that contradicts another. The
     /// history is then not to be trusted as complete.
@@ -88,9 +126,13 @@ pub struct ClientSummary {
 /// reconnect. After that an outstanding answer is awaited for at most the confirm timeout.
 pub async fn run(context: LoadContext) -> LoadSummary {
     match context.workload.kind {
-        WorkloadKind::Queue => queue::run(context).await,
+        WorkloadKind::Queue
+        | WorkloadKind::Order
+        | WorkloadKind::DeadLetter
+        | WorkloadKind::Transient => queue::run(context).await,
         WorkloadKind::Lock => lock::run(context).await,
         WorkloadKind::Fifo => fifo::run(context).await,
+        WorkloadKind::Metadata => metadata::run(context).await,
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the clients do: one file per workload, the AMQP client beside them.
 //!
 //! - [`load`]: the table of workloads, and what each is given
-//! - [`queue`]: producers with publisher confirms, one per node; [`lock`]: one message is a lock;
-//!   [`fifo`]: enqueues and dequeues in turn; [`drain`]: reading to the end
+//! - [`queue`]: producers with publisher confirms, and consumers; also of `order`, `dead-letter` and
+//!   `transient`; [`lock`]: one message is a lock; [`fifo`]: enqueues and dequeues in turn; [`metadata`]:
+//!   what brokers keep besides messages, with [`administration`]; [`drain`]: reading to the end
 //! - [`attempts`]: what becomes of a publish, pure; [`demand`]: what is published when, pure
 //! - [`tally`]: counts while it runs, for those who watch
 //! - [`message`]: how a message names itself and checks itself
@@ -11,10 +12,12 @@
 //! A client of a node talks to that node's own address only and never to another node. Each
 //! connection is a logical process of its own in the history.
 
+pub mod administration;
 pub mod amqp;
 pub mod attempts;
 mod client;
 pub mod confirms;
+mod consumer;
 pub mod demand;
 pub mod drain;
 mod drainer;
@@ -23,9 +26,11 @@ mod ledger;
 pub mod load;
 pub mod lock;
 pub mod message;
+pub mod metadata;
 mod producer;
 pub mod publisher;
 pub mod queue;
+mod receipts;
 pub mod tally;
 
 use tokio::sync::watch;

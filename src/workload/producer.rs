@@ -22,6 +22,7 @@ pub(super) struct Producer {
     endpoint: Endpoint,
     context: LoadContext,
     codec: Codec,
+    queues: Vec<String>,
     pace: Pace,
     ends_at: Option<Nanos>,
     ledger: Ledger,
@@ -42,6 +43,7 @@ impl Producer {
         Self {
             number,
             codec: Codec::new(&context.run_id, workload.body_bytes),
+            queues: context.queue.names(),
             pace: Pace::new(workload.rate, start),
             ends_at,
             ledger: Ledger::new(&context, endpoint.index, demand),
@@ -107,16 +109,17 @@ impl Producer {
             .map_err(|error| error.to_string())?;
         let publisher = Publisher::new(link);
         match timeout(CONNECT_DEADLINE, publisher).await {
-            Ok(Ok(publisher)) => Ok(publisher),
+            Ok(Ok(publisher)) => {
+                Ok(publisher.with_priorities(self.context.queue.limits.max_priority))
+            }
             Ok(Err(error)) => Err(format!("no publisher confirms: {error}")),
             Err(_elapsed) => Err("no publisher confirms: no answer".to_owned()),
         }
     }
 
     async fn session(&mut self, mut publisher: Publisher) -> End {
-        let producers = u32::try_from(self.context.endpoints.len()).unwrap_or(u32::MAX);
-        let process = self.connections.wrapping_mul(producers);
-        self.ledger.begin(process.wrapping_add(self.number));
+        let process = self.context.process(self.number, self.connections);
+        self.ledger.begin(process);
         self.connections += 1;
         self.pace.skip_to(self.context.clock.now());
         let mut stop = self.context.stop.clone();
@@ -175,8 +178,10 @@ impl Producer {
         }
         self.pace.advance();
         if let Some((order, id)) = self.ledger.invoke(intended) {
-            let queue = &self.context.queue.name;
-            publisher.publish(order, queue, id, self.codec.encode(id));
+            let queue = self.ledger.queue_of(id);
+            let name = self.queues.get(usize::from(queue));
+            let name = name.map_or("", String::as_str);
+            publisher.publish(order, name, id, self.codec.encode(id));
         }
         Ok(None)
     }

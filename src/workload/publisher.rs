@@ -28,6 +28,7 @@ pub struct Publisher {
     link: Link,
     in_hand: Option<(Order, Publishing)>,
     confirms: Confirms<PublisherConfirm>,
+    max_priority: Option<u8>,
 }
 
 /// What became known.
@@ -49,7 +50,16 @@ impl Publisher {
             link,
             in_hand: None,
             confirms: Confirms::default(),
+            max_priority: None,
         })
+    }
+
+    /// Gives messages priorities in turn, from 0 up to this one.
+    pub fn with_priorities(self, max_priority: Option<u8>) -> Self {
+        Self {
+            max_priority,
+            ..self
+        }
     }
 
     /// Whether no publish is in hand.
@@ -67,14 +77,18 @@ impl Publisher {
     pub fn publish(&mut self, order: Order, queue: &str, id: AttemptId, body: Vec<u8>) {
         let channel = self.link.channel().clone();
         let queue = queue.into();
+        let mut properties = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_message_id(id.to_string().into());
+        if let Some(max) = self.max_priority {
+            let priority = id.sequence % (u64::from(max) + 1);
+            properties = properties.with_priority(u8::try_from(priority).unwrap_or(max));
+        }
         let publishing = async move {
             let options = BasicPublishOptions {
                 mandatory: true,
                 ..BasicPublishOptions::default()
             };
-            let properties = BasicProperties::default()
-                .with_delivery_mode(PERSISTENT)
-                .with_message_id(id.to_string().into());
             channel
                 .basic_publish("".into(), queue, options, &body, properties)
                 .await

@@ -14,7 +14,7 @@ use crate::clock::RunClock;
 use crate::event::{Emit, Event};
 use crate::history::operation::Entry;
 use crate::inventory::{NodeName, Secret};
-use crate::scenario::{Amount, Queue, QueueType, Workload, WorkloadKind};
+use crate::scenario::{Amount, Consumers, Queue, QueueType, Workload, WorkloadKind};
 
 struct NoEntries;
 
@@ -63,11 +63,7 @@ fn load(port: u16, reconnects: u32, panics: bool) -> Load {
             password: Secret::new("secret"),
             vhost: "/".to_owned(),
         },
-        queue: Queue {
-            name: "jtest".to_owned(),
-            kind: QueueType::Classic,
-            replicas: None,
-        },
+        queue: Queue::new("jtest", QueueType::Classic),
         workload: Workload {
             kind: WorkloadKind::Queue,
             amount: Amount::Schedule,
@@ -79,6 +75,8 @@ fn load(port: u16, reconnects: u32, panics: bool) -> Load {
             reconnect_pause: Duration::from_millis(1),
             body_bytes: 0,
             hold: Duration::ZERO,
+            producers: 1,
+            consumers: Consumers::new(0),
         },
         run_id: "test".to_owned(),
         recorder: Arc::new(NoEntries),
@@ -86,6 +84,7 @@ fn load(port: u16, reconnects: u32, panics: bool) -> Load {
         clock: RunClock::start(),
         tally: Arc::new(Tally::new([])),
         stop: stopped,
+        administration: None,
     };
     Load {
         context,

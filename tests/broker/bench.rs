@@ -11,7 +11,7 @@ use jtest::event::{Emit, Event};
 use jtest::history::operation::{Action, Entry, Phase};
 use jtest::inventory::{NodeName, Secret};
 use jtest::remote::Script;
-use jtest::scenario::{Amount, Queue, QueueType, Workload, WorkloadKind};
+use jtest::scenario::{Amount, Consumers, Queue, QueueType, Workload, WorkloadKind};
 use jtest::workload::amqp::Link;
 use jtest::workload::drain::{Counts, DrainContext, NodeCounts};
 use jtest::workload::load::LoadContext;
@@ -226,6 +226,8 @@ pub fn workload(amount: Amount, window: u32) -> Workload {
         reconnect_pause: Duration::from_millis(500),
         body_bytes: 64,
         hold: Duration::ZERO,
+        producers: 1,
+        consumers: Consumers::new(0),
     }
 }
 
@@ -267,11 +269,7 @@ pub async fn bench(queue: &str, brokers: &[Broker], workload: Workload) -> Bench
         load: LoadContext {
             endpoints: endpoints.clone(),
             credentials: credentials(),
-            queue: Queue {
-                name: queue.to_owned(),
-                kind: QueueType::Classic,
-                replicas: None,
-            },
+            queue: Queue::new(queue, QueueType::Classic),
             workload,
             run_id: run_id.clone(),
             recorder: memory.clone(),
@@ -279,11 +277,12 @@ pub async fn bench(queue: &str, brokers: &[Broker], workload: Workload) -> Bench
             clock,
             tally: tally.clone(),
             stop: stopped,
+            administration: None,
         },
         drain: DrainContext {
             endpoints,
             credentials: credentials(),
-            queue: queue.to_owned(),
+            queues: vec![(0, queue.to_owned())],
             run_id,
             recorder: memory.clone(),
             emit: memory.clone(),

@@ -89,7 +89,7 @@ impl Running {
         self.memory.assert_sound();
         self.memory.assert_told();
         assert_eq!(self.memory.publishes(Phase::Fail), []);
-        let queue = self.drain.queue.clone();
+        let queue = self.drain.queues[0].1.clone();
         let proof = drain::run(self.drain, || self.broker.counts(&queue)).await;
         assert!(proof.complete, "{proof:?}");
         assert_eq!(self.memory.lost(), []);
