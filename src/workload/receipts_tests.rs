@@ -47,6 +47,7 @@ fn books() -> (Receipts, Arc<Kept>, Codec) {
         clock: RunClock::start(),
         tally: Arc::new(Tally::new([])),
         stop,
+        administration: None,
     };
     let mut books = Receipts::new(&context, 2, 1);
     books.begin(9);
