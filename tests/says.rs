@@ -1,5 +1,7 @@
 //! What jtest says of itself, without a host that answers: events as JSON, the log, metrics.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,5 +1,7 @@
 //! The status of a run on a real terminal: tmux shows what a recorded run told, and its screen is read.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
