@@ -28,8 +28,7 @@ pub struct Losses<'a> {
 }
 
 impl<'a> Losses<'a> {
-    /// Looks for what the first pass found missing.
-    /// What was published until `expired_until` may be gone.
+    /// Looks for what the first pass found missing. What was published until `expired_until` may be gone.
     pub fn new(
         tally: &'a Tally,
         nodes: &'a [NodeName],

@@ -56,10 +56,10 @@ async fn judged(
     }
     let nodes = vec![broker.endpoint().name; 8];
     let mut sums = tally.sums(&nodes);
-    let mut losses = Losses::new(&tally, &nodes, &[]);
+    let mut losses = Losses::new(&tally, &nodes, &[], None);
     entries.iter().for_each(|entry| losses.add(entry));
     losses.finish(&mut sums);
-    let finding = total_queue::finding(sums);
+    let finding = total_queue::finding(sums, true);
     let unknown = memory.publishes(Phase::Info).len() as u64;
     assert_eq!(finding.data.counts.info, unknown);
     let treated = plan.treated().into_iter().map(|id| Value {

@@ -11,7 +11,8 @@ use jtest::history::recorder::Recorder;
 use jtest::inventory::NodeName;
 use jtest::manifest::{FORMAT_VERSION, Manifest, ManifestNode, NodeFacts};
 use jtest::scenario::{
-    Amount, Cluster, PartitionHandling, Queue, QueueType, Scenario, Source, Workload, WorkloadKind,
+    Amount, Cluster, Consumers, PartitionHandling, Queue, QueueType, Scenario, Source, Workload,
+    WorkloadKind,
 };
 use jtest::schedule::{FaultId, Groups, Plan, PlannedFault, PlannedLasts, PlannedStep, TimedFault};
 use tempfile::TempDir;
@@ -434,11 +435,7 @@ fn scenario(kind: WorkloadKind) -> Scenario {
             systemd_restart: true,
             deploy_timeout: Duration::from_secs(300),
         },
-        queue: Queue {
-            name: "jtest.queue".to_owned(),
-            kind: QueueType::Mirrored,
-            replicas: None,
-        },
+        queue: Queue::new("jtest.queue", QueueType::Mirrored),
         workload: Workload {
             kind,
             amount: Amount::Schedule,
@@ -450,6 +447,8 @@ fn scenario(kind: WorkloadKind) -> Scenario {
             reconnect_pause: Duration::from_secs(1),
             body_bytes: 128,
             hold: Duration::ZERO,
+            producers: 1,
+            consumers: Consumers::new(0),
         },
         schedule: Vec::new(),
         checks: BTreeMap::new(),
