@@ -61,7 +61,7 @@ impl Consumer {
             subscribes: match context.workload.consumers.by {
                 Receiving::Push => true,
                 Receiving::Get => false,
-                Receiving::Mixed => (place / count) % 2 == 0,
+                Receiving::Mixed => (place / count).is_multiple_of(2),
             },
             receipts: Receipts::new(&context, endpoint.index, queue),
             connections: 0,
