@@ -292,7 +292,9 @@ impl Model {
             0..=4 => self.publish(u32::from(how / 4 % 2), how),
             5..=8 => self.send(),
             9..=12 => self.read(how),
-            13 if !self.unacked.is_empty() => drop(self.unacked.remove(0)),
+            13 if !self.unacked.is_empty() => {
+                self.unacked.remove(0);
+            }
             14 if how % 4 == 0 => self.hand_over(),
             14 => {
                 if let Some(message) = self.under_way.pop() {
