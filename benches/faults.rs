@@ -27,6 +27,9 @@ use lab::{Events, Lab};
 
 const LAB: &[&str] = &["JTEST_TEST_LAB"];
 const ROUNDS_DEFAULT: usize = 200;
+/// What is aimed at, last node minus first.
+const MEDIAN_US_MAX: u64 = 1000;
+const P99_US_MAX: u64 = 5000;
 
 fn field(hold: &Hold) -> Field {
     let shared = ClockOffset {
@@ -189,11 +192,22 @@ async fn main() {
             spreads[spreads.len() - 1]
         );
     }
+    let mut is_over = false;
     for what in ["cut", "heal"] {
-        let median = |how: &str| percentile(&measured[&*format!("{what}, {how}")], 0.5) as f64;
+        let spread = |how: &str, share| percentile(&measured[&*format!("{what}, {how}")], share);
+        let (median, p99) = (spread("jtest", 0.5), spread("jtest", 0.99));
         println!(
             "{what}: jtest / ssh = {:.3} at the median",
-            median("jtest") / median("ssh")
+            median as f64 / spread("ssh", 0.5) as f64
         );
+        if median > MEDIAN_US_MAX || p99 > P99_US_MAX {
+            println!(
+                "{what}: over what is aimed at, {MEDIAN_US_MAX} at the median and {P99_US_MAX} at the 99th percentile"
+            );
+            is_over = true;
+        }
+    }
+    if is_over {
+        std::process::exit(1);
     }
 }

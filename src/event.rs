@@ -164,6 +164,13 @@ pub enum Event {
         /// The proof.
         proof: Proof,
     },
+    /// It had nothing to do: other faults had taken away what it is about, on all its nodes.
+    FaultIdle {
+        /// Which.
+        fault: FaultId,
+        /// What was found, node by node.
+        evidence: Vec<String>,
+    },
     /// It is undone on all its nodes.
     FaultHealed {
         /// Which.

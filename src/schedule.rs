@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use self::draw::Draw;
 pub use self::outline::{Moment, Outline, Outlined, outline};
 pub use self::picture::{table, timeline};
-pub use self::planned::{Groups, Nodes, PlannedAim, PlannedFault, describe, words};
+pub use self::planned::{Groups, Nodes, PlannedAim, PlannedFault, describe, needs, words};
 use self::unroll::Unroll;
 use crate::catalog::{Group, Kind};
 use crate::duration::duration_ms;

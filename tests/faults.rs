@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jtest::catalog::PARTITION;
 use jtest::clock::RunClock;
 use jtest::event::{Event, Proof};
 use jtest::fault::ClockOffset;
@@ -112,6 +113,22 @@ async fn cut_and_heal(lab: &Lab, groups: &[&[usize]]) {
     assert_eq!(lab.sh_all(LEFTOVERS).await, [""; 5]);
 }
 
+/// With one thing set about it.
+fn cut_with(id: u32, groups: Groups, setting: Option<(&str, &str)>) -> TimedFault {
+    let mut fault = PlannedFault::partition(groups);
+    if let Some((name, text)) = setting {
+        let parameter = PARTITION.parameter(name).unwrap();
+        let setting = parameter.takes.read(text).unwrap();
+        fault.settings.insert(name.to_owned(), setting);
+    }
+    TimedFault {
+        id: FaultId(id),
+        at: None,
+        fault,
+        lasts: PlannedLasts::For(Duration::from_secs(8)),
+    }
+}
+
 /// Begins a cut that nobody heals, and returns when it is proven.
 async fn cut_for_good(hold: &Hold, events: &Arc<Events>) {
     let (_cancel, cancelled) = watch::channel(false);
@@ -144,6 +161,41 @@ async fn a_cut_is_proven_and_leaves_no_trace() {
     lab.listen().await;
     let before = lab.sh_all(FIREWALL).await;
     cut_and_heal(&lab, HALVES).await;
+    assert_eq!(lab.sh_all(FIREWALL).await, before);
+}
+
+#[tokio::test]
+#[ignore = "needs the local lab; scripts/test runs it"]
+async fn cuts_one_way_of_some_ports_flapping_and_with_a_bridge_are_proven_and_leave_no_trace() {
+    let lab = Lab::connect().await;
+    lab.listen().await;
+    let before = lab.sh_all(FIREWALL).await;
+    let name = |n: usize| NodeName(format!("n{n}"));
+    let halves = || {
+        Groups::Named(vec![
+            vec![name(1), name(2)],
+            vec![name(3), name(4), name(5)],
+        ])
+    };
+    let bridge = Groups::Bridge {
+        bridge: name(3),
+        sides: [vec![name(1), name(2)], vec![name(4), name(5)]],
+    };
+    let schedule = [
+        cut_with(1, halves(), Some(("direction", "in"))),
+        cut_with(2, halves(), Some(("direction", "out"))),
+        cut_with(3, halves(), Some(("ports", "25672"))),
+        cut_with(4, halves(), Some(("flap", "5ms"))),
+        cut_with(5, bridge, None),
+    ];
+    let events = Arc::new(Events::default());
+    let hold = lab.acquire("cuts", LEASE, events.clone()).await.unwrap();
+    let (_cancel, cancelled) = watch::channel(false);
+    let outcome = walk(&hold, &events, &schedule, cancelled).await;
+    assert_eq!(outcome.end, NemesisEnd::Completed, "{:#?}", events.all());
+    assert_eq!(outcome.proven, schedule.len(), "{:#?}", events.all());
+    hold.release().await;
+    assert_eq!(lab.sh_all(LEFTOVERS).await, [""; 5]);
     assert_eq!(lab.sh_all(FIREWALL).await, before);
 }
 
@@ -334,7 +386,7 @@ async fn heal_undoes_a_live_runs_faults_and_tells_it() {
         .await
         .unwrap();
     cut_for_good(&hold, &events).await;
-    for (node, report) in heal_all(&lab.hosts()).await {
+    for (node, report) in heal_all(&lab.hosts(), "test@here").await {
         let report = report.unwrap();
         assert_eq!(report.holder.unwrap().run_id, "broken", "{node}");
         assert_eq!(report.firewall_as_before, Some(true), "{node}");
@@ -344,7 +396,7 @@ async fn heal_undoes_a_live_runs_faults_and_tells_it() {
             "{node}"
         );
     }
-    for (_, report) in heal_all(&lab.hosts()).await {
+    for (_, report) in heal_all(&lab.hosts(), "test@here").await {
         assert_eq!(report.unwrap(), HealReport::default());
     }
     assert_eq!(lab.sh_all(LEFTOVERS).await, [""; 5]);

@@ -46,6 +46,8 @@ pub enum Setting {
 pub enum Takes {
     /// `30%`, from 0 to 100.
     Percent,
+    /// The same, up to so much.
+    PercentTo(u8),
     /// `100ms`, from and to.
     Duration(Duration, Duration),
     /// `+90s`, `-250ms`.
@@ -87,6 +89,9 @@ impl Takes {
         };
         let setting = match self {
             Self::Percent => percent(text).map(Setting::Percent),
+            Self::PercentTo(max) => percent(text)
+                .filter(|share| *share <= f64::from(max))
+                .map(Setting::Percent),
             Self::Duration(min, max) => parse_duration(text)
                 .filter(|length| (min..=max).contains(length))
                 .map(Setting::Duration),
@@ -139,6 +144,7 @@ impl fmt::Display for Takes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Percent => f.write_str("a percentage from 0% to 100%"),
+            Self::PercentTo(max) => write!(f, "a percentage from 0% to {max}%"),
             Self::Duration(min, max) => write!(
                 f,
                 "a time from {} to {}",
@@ -275,6 +281,7 @@ mod tests {
         let second = Duration::from_secs(1);
         for (takes, text) in [
             (Takes::Percent, "101%"),
+            (Takes::PercentTo(99), "99.1%"),
             (Takes::Percent, "30"),
             (Takes::Percent, "1e1%"),
             (Takes::Duration(Duration::ZERO, second), "2s"),

@@ -49,14 +49,21 @@ pub fn check(plan: &Plan, events: &[Record], faults: Vec<FaultCoverage>) -> Find
         .map(|(awaited, fault)| cover_await(awaited, fault, events))
         .collect();
     let exercised = faults.iter().filter(|fault| is_exercised(fault)).count();
+    let idle = faults.iter().filter(|fault| is_idle(fault)).count();
     let came = awaits.iter().filter(|awaited| awaited.came).count();
-    let (verdict, summary) = if exercised < faults.len() || came < awaits.len() {
+    let is_all = exercised + idle == faults.len() && (exercised > 0 || faults.is_empty());
+    let (verdict, summary) = if !is_all || came < awaits.len() {
         (Verdict::Unknown, shortfalls(&faults, &awaits))
     } else {
         let mut summary = match faults.len() {
             0 => "no fault was scheduled".to_owned(),
             _ => format!("{exercised} of {exercised} faults proven and undone"),
         };
+        if idle > 0 {
+            summary.push_str(&format!(
+                ", {idle} more had nothing to do while others were in force"
+            ));
+        }
         if came > 0 {
             summary.push_str(&format!(", {came} of {came} conditions came"));
         }
@@ -82,7 +89,7 @@ fn shortfalls(faults: &[FaultCoverage], awaits: &[AwaitCoverage]) -> String {
         .collect();
     let open: Vec<String> = faults
         .iter()
-        .filter(|fault| !is_exercised(fault))
+        .filter(|fault| !is_exercised(fault) && !is_idle(fault))
         .map(shortfall)
         .collect();
     let mut parts = Vec::new();
@@ -91,6 +98,9 @@ fn shortfalls(faults: &[FaultCoverage], awaits: &[AwaitCoverage]) -> String {
     }
     if !open.is_empty() {
         parts.push(format!("not all faults were exercised: {}", some_of(&open)));
+    }
+    if parts.is_empty() && faults.iter().any(is_idle) {
+        parts.push("no fault found anything to do".to_owned());
     }
     if parts.is_empty() {
         parts.push("the schedule was not done to its end".to_owned());
@@ -115,11 +125,15 @@ fn is_exercised(fault: &FaultCoverage) -> bool {
     fault.proven && fault.heal_proven && fault.operations > 0
 }
 
+fn is_idle(fault: &FaultCoverage) -> bool {
+    fault.idle && fault.heal_proven
+}
+
 fn shortfall(fault: &FaultCoverage) -> String {
     let number = fault.fault.0;
     if fault.injected_last_ns.is_none() {
         format!("fault {number} was not injected")
-    } else if !fault.proven {
+    } else if !fault.proven && !fault.idle {
         format!("fault {number} is not proven to have bitten")
     } else if !fault.heal_proven {
         format!("fault {number} is not proven to be undone")
@@ -138,6 +152,7 @@ fn cover(id: FaultId, events: &[Record]) -> FaultCoverage {
         healed_ns: None,
         operations: 0,
         proven: false,
+        idle: false,
         evidence: Vec::new(),
         heal_proven: false,
         errors: Vec::new(),
@@ -163,6 +178,10 @@ fn cover(id: FaultId, events: &[Record]) -> FaultCoverage {
             Event::FaultProven { fault, proof } if *fault == id => {
                 cover.proven = proof.proven;
                 cover.evidence.clone_from(&proof.evidence);
+            }
+            Event::FaultIdle { fault, evidence } if *fault == id => {
+                cover.idle = true;
+                cover.evidence.clone_from(evidence);
             }
             Event::FaultHealed { fault, at, proof } if *fault == id => {
                 cover.healed_ns = Some(*at);
@@ -306,6 +325,61 @@ mod tests {
             vec![],
             Verdict::Unknown,
             "not all faults were exercised: fault 1 was not injected",
+        );
+    }
+
+    #[test]
+    fn a_fault_with_nothing_to_do_is_no_shortfall_and_proves_nothing() {
+        let fault = |id: u32| {
+            PlannedStep::Fault(TimedFault {
+                id: FaultId(id),
+                at: None,
+                fault: PlannedFault::partition(Groups::Named(vec![])),
+                lasts: PlannedLasts::Moment,
+            })
+        };
+        let idle = |id: u32| {
+            let proof = Proof {
+                proven: true,
+                evidence: vec![],
+            };
+            let (fault, at, evidence) = (FaultId(id), 0, vec!["n1: nothing was done".into()]);
+            [
+                Event::FaultInjected {
+                    fault,
+                    first: 1,
+                    last: 2,
+                    spread_us: None,
+                },
+                Event::FaultIdle { fault, evidence },
+                Event::FaultHealed { fault, at, proof },
+            ]
+        };
+        let mut events = vec![injected(), proven(true), healed(true)];
+        events.extend(idle(2));
+        let plan = Plan {
+            steps: vec![fault(1), fault(2)],
+        };
+        check_plan(
+            &plan,
+            events,
+            Verdict::Valid,
+            "1 of 1 faults proven and undone, 1 more had nothing to do while others were in force",
+        );
+        let alone = Plan {
+            steps: vec![fault(2)],
+        };
+        check_plan(
+            &alone,
+            idle(2).into(),
+            Verdict::Unknown,
+            "no fault found anything to do",
+        );
+        check_plan(
+            &alone,
+            idle(2)[..2].to_vec(),
+            Verdict::Unknown,
+            "not all faults were exercised: fault 2 is not proven to be undone",
         );
     }
 

@@ -54,6 +54,7 @@ const CANDIDATES_MAX: usize = 1 << 16;
 
 /// Who was active when.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Exclusive {
     /// Receipts by subscribers while the load was on.
     pub received: u64,
@@ -73,6 +74,7 @@ pub struct Exclusive {
 
 /// Deliveries each of which was certainly sent after the one before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Turns {
     /// The queue, by its place in the scenario's list.
     pub queue: u16,
@@ -82,6 +84,7 @@ pub struct Turns {
 
 /// One delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Turn {
     /// The consumer's connection.
     pub process: u32,

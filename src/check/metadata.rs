@@ -18,6 +18,7 @@ use crate::inventory::NodeName;
 
 /// What became of the metadata.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Metadata {
     /// Objects that were confirmed to be made.
     pub created: u64,
@@ -41,6 +42,7 @@ pub struct Metadata {
 
 /// An object with everything that was done to it, and what the nodes say of it at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BrokenObject {
     /// What it is.
     pub kind: ObjectKind,
@@ -58,6 +60,7 @@ pub struct BrokenObject {
 
 /// One change to an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ChangeTimes {
     /// `create` or `delete`.
     pub action: Action,

@@ -43,6 +43,7 @@ use crate::inventory::NodeName;
 
 /// What consumers saw of the order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Order {
     /// Receipts of this run's messages while the load was on.
     pub received: u64,
@@ -60,6 +61,7 @@ pub struct Order {
 
 /// A message that was received after one that comes later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Jump {
     /// The queue, by its place in the scenario's list.
     pub queue: u16,
@@ -75,6 +77,7 @@ pub struct Jump {
 
 /// A message, and when a consumer had it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Sighting {
     /// Which value.
     #[serde(flatten)]

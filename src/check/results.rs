@@ -292,6 +292,9 @@ pub struct FaultCoverage {
     pub operations: u64,
     /// Whether it is proven to have bitten.
     pub proven: bool,
+    /// Whether it had nothing to do, because other faults had taken away what it is about.
+    #[serde(default)]
+    pub idle: bool,
     /// What proves it.
     pub evidence: Vec<String>,
     /// Whether it is proven to be gone.

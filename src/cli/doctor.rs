@@ -8,7 +8,12 @@ use serde::Serialize;
 use crate::cli::Outcome;
 use crate::cli::output::OutputArgs;
 use crate::cli::target::{self, TargetArgs};
+use crate::diagnostic::visible;
+use crate::fault::hold::heal_unheld;
+use crate::inventory::Inventory;
 use crate::node::doctor::{Cell, Checkup, Severity, Shortfall, check_names, examine_all};
+use crate::remote::{ConnectOptions, connect_all};
+use crate::run::setup::who;
 
 /// Fits the terminals that are around.
 const WIDTH: usize = 80;
@@ -18,6 +23,9 @@ const CELL_WIDTH_MAX: usize = 12;
 /// What was typed after `jtest doctor`.
 #[derive(Debug, clap::Args)]
 pub struct DoctorArgs {
+    /// First undo what runs that are gone have left in force; hosts that somebody holds are left alone
+    #[arg(long)]
+    heal: bool,
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
@@ -55,7 +63,15 @@ impl DoctorArgs {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
         let inventory = self.target.inventory()?;
         let options = self.target.options();
-        let checkups = target::block_on(examine_all(&inventory.nodes, &options))?;
+        let (healed, checkups) = target::block_on(async {
+            let healed = if self.heal {
+                heal(&inventory, &options).await
+            } else {
+                String::new()
+            };
+            (healed, examine_all(&inventory.nodes, &options).await)
+        })?;
+        eprint!("{healed}");
         self.output
             .print(|| render(&checkups), || examined(&checkups))?;
         if checkups.iter().all(Checkup::is_in_order) {
@@ -64,6 +80,30 @@ impl DoctorArgs {
             Ok(Outcome::NotInOrder)
         }
     }
+}
+
+/// Undoes what is left, and tells it, host by host. Hosts that cannot be reached are the checkup's matter.
+async fn heal(inventory: &Inventory, options: &ConnectOptions) -> String {
+    let connected = connect_all(&inventory.nodes, options).await;
+    let hosts: Vec<_> = connected
+        .into_iter()
+        .filter_map(|(_, host)| host.ok())
+        .collect();
+    let healed = heal_unheld(&hosts, &who()).await;
+    let mut text = String::new();
+    for (node, result) in healed {
+        let words = match result {
+            Ok(report) if report.not_ours => "left alone: somebody holds it".to_owned(),
+            Ok(report) if report.found.is_empty() => continue,
+            Ok(report) => format!("undone: {}", report.found.join(", ")),
+            Err(error) => format!("not healed: {error}"),
+        };
+        text.push_str(&format!("{node}: {}\n", visible(&words)));
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
 }
 
 fn examined(checkups: &[Checkup]) -> Examined<'_> {

@@ -137,6 +137,7 @@ fn markdown() -> String {
         hosts can have which is told by `jtest doctor`; a scenario that needs what a host has not is refused before\n\
         anything is touched.\n"
         .to_owned();
+    text.push_str(TOGETHER);
     let mut group = None;
     for kind in KINDS {
         if group != Some(kind.group) {
@@ -145,8 +146,30 @@ fn markdown() -> String {
         }
         text.push_str(&section(kind));
     }
+    text.push_str(UNSYNCED);
     text
 }
+
+/// What hosts cannot have, and why.
+const UNSYNCED: &str = "
+## Not here: unsynced writes lost without a crash of the host
+
+A process that is killed loses nothing of what it has written: the kernel has it, synced or not, and writes it out.
+What was written and not synced is lost with the kernel, so it is a matter of true machines: `power-cycle` resets
+the kernel at once, and proves that what was written last and not synced is gone. A container cannot have that:
+its kernel is its host's. A file system that forgets unsynced writes on demand (LazyFS, by FUSE; or a
+device-mapper target under the data directory) would have to be mounted under the broker before it starts, which is
+a change to the host that is not undone by a lease, so no fault here does it.
+";
+
+/// How faults add up.
+const TOGETHER: &str = "
+Faults add up, on a host and of one kind. What several of them hold (a broker that is down or frozen, an alarm, a full
+disk) stays so until the last of them is undone, and is then as it was before the first; of the faults of a clock
+the newest is in force. A fault that needs what another one has taken away, such as an alarm of a broker that is
+down, has nothing to do: that is told and recorded, and neither a failure nor a proof. Of the queueing disciplines
+only one of a kind can be in force towards the same nodes: a second is refused.
+";
 
 fn section(kind: &Kind) -> String {
     let aim = match kind.aim {

@@ -10,6 +10,7 @@ use crate::cli::target::{self, TargetArgs};
 use crate::fault::hold::{HealReport, heal_all};
 use crate::inventory::{Inventory, NodeName};
 use crate::remote::{ConnectOptions, RemoteError, connect_all};
+use crate::run::setup::who;
 
 /// What was typed after `jtest heal`.
 #[derive(Debug, clap::Args)]
@@ -64,7 +65,7 @@ async fn heal(inventory: &Inventory, options: &ConnectOptions) -> Healed {
             Err(error) => healed.push((node, Err(error))),
         }
     }
-    healed.extend(heal_all(&hosts).await);
+    healed.extend(heal_all(&hosts, &who()).await);
     let order = |node: &NodeName| inventory.nodes.iter().position(|other| other.name == *node);
     healed.sort_by_key(|(node, _)| order(node));
     healed
@@ -158,6 +159,7 @@ mod tests {
             not_ours: false,
             rebooted_under: Vec::new(),
             resisting: vec!["chains in ip6tables".into()],
+            waiting: Vec::new(),
         };
         let gone = RemoteError::Unreachable {
             node: NodeName("n10".into()),

@@ -25,6 +25,7 @@ if [ "$4" = "$acquire_boot" ]; then
   exit 0
 fi
 # Whoever was here before is gone; what is left of it goes now.
+jtest_actor="$(printf '%s\n' "$2" | sed -n 's/^who=//p') (run $1)"
 if [ -z "$4" ] && ! jtest_undo_faults; then
   echo 'what an earlier fault did here cannot be undone' >&2
   exit 1
@@ -32,6 +33,7 @@ fi
 firewall_clean "$jtest_dir/firewall"
 rm -f "$jtest_dir/deadline"
 printf '%s\n' "$2" >"$jtest_dir/holder"
+jtest_log "taken by $jtest_actor: $(sed -n 's/^command=//p' "$jtest_dir/holder")"
 cat >"$jtest_dir/undo"
 firewall_listing >"$jtest_dir/firewall"
 cat >"$jtest_units/jtest-lease.service" <<'UNIT'

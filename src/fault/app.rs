@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Field;
-use super::node_fault::{Finding, Look, Recipe, value};
+use super::recipe::{Finding, Look, Needs, Recipe, value};
 use crate::catalog::Settings;
 use crate::rabbitmq;
 
@@ -35,6 +35,7 @@ fn recipe(what: &str, field: &Field) -> Recipe {
     Recipe {
         shell: [rabbitmq::SHELL, include_str!("app.sh")].join("\n"),
         args: vec![what.to_owned(), field.queue.clone()],
+        needs: Needs::App,
         towards: Vec::new(),
         has_undo: false,
         destroys: false,

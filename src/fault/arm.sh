@@ -1,8 +1,9 @@
 # Arms a fault and says `ready`; injects it when told `go`. Anything else, or the end of the input,
 # leaves the host as it was. $1: run id, $2: lease in seconds, $3: the fault's key, $4: what it is, $5: its
-# undo ('' for none), then what `inject` takes.
-arm_run=$1 arm_lease=$2 arm_key=$3 arm_about=$4 arm_undo=$5
-shift 5
+# undo ('' for none), $6: what is needed of the broker, as in broker_held.sh ('' for nothing), then what `inject`
+# takes.
+arm_run=$1 arm_lease=$2 arm_key=$3 arm_about=$4 arm_undo=$5 arm_needs=$6
+shift 6
 jtest_fault=$jtest_faults/$arm_key
 
 # Who heals the host in mid-injection finds the undo and takes it along: then it is done again here.
@@ -15,6 +16,31 @@ arm_end() {
   exit 1
 }
 
+# A broker on its way down is not down yet.
+arm_await_held() {
+  for arm_try in 1 2 3 4 5; do
+    if broker_held "$arm_needs"; then return 0; fi
+    sleep 1
+  done
+  return 1
+}
+
+# What cannot be done because another fault has the broker down has nothing to do: it is noted, and no failure.
+arm_inject() {
+  if [ -n "$arm_needs" ] && arm_held=$(broker_held "$arm_needs"); then
+    jtest_idle "$arm_held"
+    return
+  fi
+  # Of a function in a condition the shell would not notice a failure inside.
+  arm_failed=0
+  (inject "$@") &
+  wait "$!" || arm_failed=$?
+  if [ "$arm_failed" = 0 ]; then return; fi
+  if [ -z "$arm_needs" ] || ! arm_held=$(arm_await_held); then exit "$arm_failed"; fi
+  if [ -n "$arm_undo" ]; then jtest_fault=$jtest_fault sh -c "$arm_undo" >&2; fi
+  jtest_idle "$arm_held"
+}
+
 jtest_lock 10
 if ! jtest_is_held_by "$arm_run"; then
   echo 'the hold on this host was lost' >&2
@@ -23,11 +49,12 @@ fi
 jtest_renew "$arm_lease"
 if [ -n "$arm_undo" ]; then
   jtest_arm "$arm_key" "$arm_about" "$arm_undo"
+  if [ "$arm_needs" = app ]; then : >"$jtest_fault/needs-app"; fi
 else
   jtest_fault=$jtest_dir/moment-$arm_key
   rm -rf "$jtest_fault"
   mkdir "$jtest_fault"
-  jtest_log "fault $arm_key: $arm_about"
+  jtest_log "fault $arm_key: $arm_about; by $(jtest_by)"
 fi
 exec 9<&-
 trap arm_end EXIT
@@ -42,5 +69,6 @@ if [ "$arm_word" != go ]; then
   echo "aborted: ${arm_word:-not told to go}" >&2
   exit 1
 fi
-inject "$@"
+arm_inject "$@"
+if [ -z "$arm_undo" ]; then jtest_lately "$arm_about"; fi
 echo "fired $(date +%s%N)"

@@ -37,6 +37,9 @@ if ($what eq "read") {
 } elsif ($what eq "set") {
   my ($base, $by) = @args;
   set(now($boot) + $base + $by);
+} elsif ($what eq "shift") {
+  my ($by) = @args;
+  set(now($wall) + $by);
 } elsif ($what eq "drift") {
   my ($factor) = @args;
   my $then = now($boot);

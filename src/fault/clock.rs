@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::Field;
-use super::node_fault::{Finding, Look, Recipe, value};
+use super::recipe::{Finding, Look, Needs, Recipe, value};
 use crate::catalog::{Setting, Settings};
 use crate::node::abilities::MACHINE_SHELL;
 use crate::rabbitmq;
@@ -31,6 +31,16 @@ pub(super) fn strobe(settings: &Settings, _: &Field, key: &str) -> Recipe {
     recipe("strobe", [offset_ms(settings), period.to_string()], key)
 }
 
+/// The control node's time, by what was measured of the host's clock in the look before.
+pub(super) fn reset(_: &Settings, _: &Field, key: &str) -> Recipe {
+    Recipe {
+        has_undo: false,
+        bitten: as_the_control_node,
+        healed: |_, _| Ok("nothing to undo".into()),
+        ..recipe("reset", Default::default(), key)
+    }
+}
+
 fn offset_ms(settings: &Settings) -> String {
     match settings.get("by") {
         Some(Setting::OffsetMs(by)) => by.to_string(),
@@ -50,6 +60,7 @@ fn recipe(what: &str, [first, second]: [String; 2], key: &str) -> Recipe {
     Recipe {
         shell: shell.join("\n"),
         args: vec![what.to_owned(), first, second, key.to_owned()],
+        needs: Needs::Nothing,
         towards: Vec::new(),
         has_undo: true,
         destroys: false,
@@ -73,12 +84,12 @@ fn is_off(offset_ms: i64, error_ms: i64) -> bool {
 
 /// How far a host's clock has moved, in milliseconds.
 struct HostClock {
-    /// Since the look before, against its own uptime; `None` where it has booted since.
+    /// Since it was right, against its own uptime; `None` where it has booted since.
     by_uptime: Option<i64>,
     /// Against the control node's clock, and how far that may be wrong.
     by_control: i64,
     error: i64,
-    /// The same at the look before.
+    /// The same when it was right: at the look before, without what another fault had done to it by then.
     by_control_before: i64,
 }
 
@@ -89,15 +100,18 @@ impl HostClock {
             offset.ok_or_else(|| "the host did not tell its time".to_owned())
         };
         let ((was, error_was), (is, error_is)) = (seen(before)?, seen(now)?);
-        let moved = number(now, "base_us").zip(number(before, "base_us"));
+        let base = number(before, "base_us");
+        let right = number(before, "right_us").or(base);
+        let moved = number(now, "base_us").zip(right);
+        let astray_before = base.zip(right).map_or(0, |(base, right)| base - right);
         let booted = value(before, "boot") != value(now, "boot");
         Ok(Self {
             by_uptime: moved
                 .filter(|_| !booted)
-                .map(|(now, before)| (now - before) / 1000),
+                .map(|(now, right)| (now - right) / 1000),
             by_control: is / 1000,
             error: (error_was + error_is) / 1000 + 1,
-            by_control_before: was / 1000,
+            by_control_before: (was - astray_before) / 1000,
         })
     }
 
@@ -142,7 +156,31 @@ fn astray(before: &Look, now: &Look) -> Finding {
     }
     let ((was, _), (is, error)) = (broker_offset(before)?, broker_offset(now)?);
     let words = format!("the broker's clock is {is:+} ms off (±{error}), {was:+} ms before");
-    finding(is_off(is - was, error), words)
+    // What another fault did to it by then is no measure.
+    let right = if value(before, "others").is_empty() {
+        was
+    } else {
+        0
+    };
+    finding(is_off(is - right, error), words)
+}
+
+fn as_the_control_node(before: &Look, now: &Look) -> Finding {
+    let off = |look: &Look| -> Option<(i64, i64)> {
+        let (us, error_us) = number(look, "seen_offset_us").zip(number(look, "seen_error_us"))?;
+        let (ms, error) = if is_of_host(look) {
+            (0, 0)
+        } else {
+            broker_offset(look).ok()?
+        };
+        Some((us / 1000 + ms, error_us / 1000 + error + 1))
+    };
+    let Some((is, error)) = off(now) else {
+        return Err("the clock could not be held against the control node's".into());
+    };
+    let was = off(before).map_or("unknown".to_owned(), |(was, _)| format!("{was:+} ms"));
+    let words = format!("the clock is {is:+} ms off the control node's (±{error}), {was} before");
+    finding(!is_off(is, error), words)
 }
 
 fn right(before: &Look, now: &Look) -> Finding {
@@ -185,6 +223,33 @@ mod tests {
             ("seen_error_us", "20000".to_owned()),
         ];
         pairs.map(|(key, value)| (key.to_owned(), value)).into()
+    }
+
+    #[test]
+    fn a_second_fault_of_a_clock_is_held_against_what_is_right() {
+        let others = |mut look: Look, others: &str| {
+            look.insert("others".to_owned(), others.to_owned());
+            look
+        };
+        assert!(astray(&others(look("90000"), "h1"), &look("90000")).is_ok());
+        assert!(astray(&others(look("90000"), ""), &look("90000")).is_err());
+        let mut before = host("b1", 1_090_000, 90_007);
+        before.insert("right_us".to_owned(), (1_000_000 * 1000).to_string());
+        assert!(astray(&before, &host("b1", 1_090_000, 90_010)).is_ok());
+        assert!(astray(&before, &host("b1", 1_000_000, 10)).is_err());
+        assert!(right(&before, &host("b1", 1_000_000, 10)).is_ok());
+    }
+
+    #[test]
+    fn a_clock_that_is_reset_agrees_with_the_control_nodes() {
+        let before = host("b1", 1_000_000, 60_000);
+        assert!(as_the_control_node(&before, &host("b1", 940_000, 12)).is_ok());
+        assert!(as_the_control_node(&before, &before).is_err());
+        assert!(as_the_control_node(&before, &Look::new()).is_err());
+        let mut broker = look("-60000");
+        broker.insert("seen_offset_us".to_owned(), "60000000".to_owned());
+        broker.insert("seen_error_us".to_owned(), "5000".to_owned());
+        assert!(as_the_control_node(&before, &broker).is_ok());
     }
 
     #[test]

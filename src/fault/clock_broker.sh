@@ -15,6 +15,7 @@ clock_library() {
 
 # Milliseconds of the broker's clock before the host's.
 broker_clock_look() {
+  echo "wall_us=$(date +%s%6N)"
   look_before=$(date +%s%3N)
   look_broker=$(rabbit_eval 'integer_to_list(os:system_time(millisecond))') || look_broker=
   look_after=$(date +%s%3N)
@@ -49,30 +50,33 @@ clock_at_speed() {
     'BEGIN { printf "%+.3f x%s", (up - start / 100) * (1 - factor), factor }'
 }
 
-broker_clock_inject() {
-  inject_library=$(clock_library)
+broker_clock_ready() {
+  ready_library=$(clock_library)
   if [ ! -e "$clock_file" ]; then clock_put '+0 x1'; fi
-  if ! clock_is_followed; then
-    mkdir -p "${clock_unit%/*}"
-    cat >"$clock_unit" <<UNIT
+  if clock_is_followed; then return 0; fi
+  mkdir -p "${clock_unit%/*}"
+  cat >"$clock_unit" <<UNIT
 [Service]
-Environment=LD_PRELOAD=$inject_library
+Environment=LD_PRELOAD=$ready_library
 Environment=FAKETIME_TIMESTAMP_FILE=$clock_file
 Environment=FAKETIME_NO_CACHE=1
 Environment=FAKETIME_DONT_FAKE_MONOTONIC=1
 UNIT
-    systemctl daemon-reload
-    jtest_log 'restarting the broker, so that it follows a clock of its own'
-    systemctl restart rabbitmq-server.service
-  fi
-  case $1 in
-    bump) clock_put "$(clock_off_by "$2")" ;;
+  systemctl daemon-reload
+  jtest_log 'restarting the broker, so that it follows a clock of its own'
+  systemctl restart rabbitmq-server.service
+}
+
+# $1: the fault's key, $2: what, $3, $4: how
+broker_clock_apply() {
+  case $2 in
+    bump) clock_put "$(clock_off_by "$3")" ;;
     drift)
-      clock_is_followed
-      clock_put "$(clock_at_speed "$2")"
+      if ! clock_is_followed; then return 0; fi
+      clock_put "$(clock_at_speed "$3")"
       ;;
     strobe)
-      systemd-run --quiet --collect --unit="jtest-strobe-$4" -- sh -c '
+      systemd-run --quiet --collect --unit="jtest-strobe-$1" -- sh -c '
         while true; do
           for offset in "$1" "+0 x1"; do
             printf "%s\n" "$offset" >"$3.strobe"
@@ -80,14 +84,25 @@ UNIT
             mv "$3.strobe" "$3"
             sleep "$2"
           done
-        done' strobe "$(clock_off_by "$2")" "$(awk -v ms="$3" 'BEGIN { printf "%.3f", ms / 1000 }')" "$clock_file"
+        done' strobe "$(clock_off_by "$3")" "$(awk -v ms="$4" 'BEGIN { printf "%.3f", ms / 1000 }')" "$clock_file"
       ;;
   esac
 }
 
+broker_clock_still() {
+  systemctl stop "jtest-strobe-$1.service" 2>/dev/null || true
+}
+
+# The control node's time. The host's own clock stays as it is: it is not the host's alone. $1: microseconds of the
+# host's clock before the control node's
+broker_clock_reset() {
+  if [ "$1" = 0 ] && [ ! -e "$clock_file" ]; then return 0; fi
+  broker_clock_ready
+  clock_put "$(clock_off_by "$((-$1 / 1000))")"
+}
+
 # The broker keeps the library, and with it true time, until it is started again.
-broker_clock_undo() {
-  systemctl stop "jtest-strobe-$4.service" 2>/dev/null || true
+broker_clock_right() {
   if [ -e "$clock_file" ]; then clock_put '+0 x1'; fi
   if [ -e "$clock_unit" ]; then
     rm -f "$clock_unit"

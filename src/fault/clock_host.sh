@@ -5,28 +5,34 @@ clock_ntp='systemd-timesyncd chrony chronyd ntp ntpsec ntpd openntpd'
 
 host_clock_look() {
   perl -e "$clock_program" read
+  if [ -s "$clock_dir/base" ]; then echo "right_us=$(cat "$clock_dir/base")"; fi
   echo "boot=$(cat /proc/sys/kernel/random/boot_id)"
 }
 
-host_clock_inject() {
-  mkdir -p -m 0700 "$clock_dir/faults"
-  if [ ! -s "$clock_dir/base" ]; then
-    printf '%s\n' "$clock_program" >"$clock_dir/program"
-    : >"$clock_dir/ntp"
-    for inject_unit in $clock_ntp; do
-      if systemctl is-active --quiet "$inject_unit.service"; then
-        echo "$inject_unit.service" >>"$clock_dir/ntp"
-        systemctl stop "$inject_unit.service"
-      fi
-    done
-    perl "$clock_dir/program" read | sed -n 's/^base_us=//p' >"$clock_dir/base"
-  fi
-  : >"$clock_dir/faults/$4"
-  inject_base=$(cat "$clock_dir/base")
-  case $1 in
-    bump) perl "$clock_dir/program" set "$inject_base" "${2}000" ;;
-    drift) host_clock_keep "$4" drift "$2" ;;
-    strobe) host_clock_keep "$4" strobe "$inject_base" "${2}000" "${3}000" ;;
+host_clock_ready() {
+  mkdir -p -m 0700 "$clock_dir"
+  if [ -s "$clock_dir/base" ]; then return 0; fi
+  printf '%s\n' "$clock_program" >"$clock_dir/program"
+  : >"$clock_dir/ntp"
+  for ready_unit in $clock_ntp; do
+    if systemctl is-active --quiet "$ready_unit.service"; then
+      echo "$ready_unit.service" >>"$clock_dir/ntp"
+      systemctl stop "$ready_unit.service"
+    fi
+  done
+  perl "$clock_dir/program" read | sed -n 's/^base_us=//p' >"$clock_dir/base"
+}
+
+# $1: the fault's key, $2: what, $3, $4: how. From right time on, whatever another fault has done.
+host_clock_apply() {
+  apply_base=$(cat "$clock_dir/base")
+  case $2 in
+    bump) perl "$clock_dir/program" set "$apply_base" "${3}000" ;;
+    drift)
+      perl "$clock_dir/program" set "$apply_base" 0
+      host_clock_keep "$1" drift "$3"
+      ;;
+    strobe) host_clock_keep "$1" strobe "$apply_base" "${3}000" "${4}000" ;;
   esac
 }
 
@@ -37,12 +43,18 @@ host_clock_keep() {
   systemd-run --quiet --collect --unit="$keep_unit" -- perl "$clock_dir/program" "$@"
 }
 
-host_clock_undo() {
-  systemctl stop "jtest-clock-$4.service" 2>/dev/null || true
+host_clock_still() {
+  systemctl stop "jtest-clock-$1.service" 2>/dev/null || true
+}
+
+# The control node's time, by what was measured of it. $1: microseconds of the host's clock before it
+host_clock_reset() {
+  perl -e "$clock_program" shift "$((-$1))"
+}
+
+host_clock_right() {
   if [ ! -s "$clock_dir/base" ]; then return 0; fi
   perl "$clock_dir/program" set "$(cat "$clock_dir/base")" 0
-  rm -f "$clock_dir/faults/$4"
-  if [ -n "$(ls "$clock_dir/faults")" ]; then return 0; fi
-  while read -r undo_unit; do systemctl start "$undo_unit"; done <"$clock_dir/ntp"
+  while read -r right_unit; do systemctl start "$right_unit"; done <"$clock_dir/ntp"
   rm -rf "$clock_dir"
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Field;
-use super::node_fault::{Finding, Look, Recipe, value};
+use super::recipe::{Finding, Look, Needs, Recipe, value};
 use crate::catalog::{Setting, Settings};
 use crate::inventory::NodeName;
 
@@ -189,6 +189,7 @@ fn recipe(what: &str, words: String, settings: &Settings, key: &str) -> Recipe {
     Recipe {
         shell: include_str!("discipline.sh").to_owned(),
         args: vec![what.to_owned(), words, key.to_owned()],
+        needs: Needs::Nothing,
         towards: towards(settings),
         has_undo: true,
         destroys: false,

@@ -15,10 +15,11 @@ discipline_remove() {
   if tc qdisc show dev "$1" root | grep -q '^qdisc htb f0: '; then tc qdisc del dev "$1" root; fi
 }
 
-# Whether the device has nothing that somebody chose.
+# Whether the device has nothing that somebody chose. What the kernel gives by itself, be it by a default of the
+# host's, has no handle and comes back by itself.
 discipline_is_free() {
   case $(tc qdisc show dev "$1" root) in
-    '' | 'qdisc noqueue '* | 'qdisc pfifo_fast '* | 'qdisc fq_codel '* | 'qdisc mq '* | 'qdisc htb f0: '*) ;;
+    '' | 'qdisc '*' 0: root '* | 'qdisc htb f0: '*) ;;
     *)
       echo "$1 has a queueing discipline of its own already, which is not ours to replace" >&2
       return 1

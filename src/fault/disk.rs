@@ -3,24 +3,33 @@
 use std::time::Duration;
 
 use super::Field;
-use super::node_fault::{Look, Recipe, value};
+use super::recipe::{Look, Needs, Recipe, value};
 use crate::catalog::{Setting, Settings};
 
 /// A write that takes longer than this is slow, whatever the disk.
 const SLOW_MS: u64 = 5;
 
+/// So many hundredths of a file system may be missing of what it is filled to.
+const FILL_TOLERANCE: f64 = 1.0;
+
 pub(super) fn fill(settings: &Settings, _: &Field, key: &str) -> Recipe {
     let to = match settings.get("to") {
-        // The last hundredth is never taken.
-        Some(Setting::Percent(to)) => to.min(99.0),
+        Some(Setting::Percent(to)) => *to,
         _ => 95.0,
     };
     Recipe {
         bitten: |before, now| {
-            let used = |look: &Look| value(look, "used").parse::<f64>().unwrap_or(0.0);
-            match (used(before), used(now)) {
-                (was, is) if is > was + 0.5 => Ok(format!("{is} % are in use, {was} % before")),
-                (_, is) => Err(format!("{is} % are in use")),
+            let was = value(before, "used");
+            let number = |key: &str| value(now, key).parse::<f64>();
+            let (Ok(is), Ok(target)) = (number("used"), number("target")) else {
+                return Err("the file system did not say what is in use".into());
+            };
+            let words = format!("{is} % are in use, {was} % before, {target} % are meant");
+            // The broker goes on writing and deleting meanwhile.
+            if is >= target - FILL_TOLERANCE {
+                Ok(words)
+            } else {
+                Err(words)
             }
         },
         healed: |before, now| match (value(now, "file"), value(now, "used")) {
@@ -70,6 +79,12 @@ pub(super) fn read_only(_: &Settings, _: &Field, key: &str) -> Recipe {
                 Ok("a new file is refused: Read-only file system".into())
             }
             ("done", now) => Err(format!("a new file: {now}")),
+            ("Read-only file system", "Read-only file system")
+                if !value(before, "others").is_empty() =>
+            {
+                let others = value(before, "others");
+                Ok(format!("a new file is refused, by {others} before"))
+            }
             (before, _) => Err(format!(
                 "a new file could not be made before either: {before}"
             )),
@@ -118,6 +133,7 @@ fn recipe(what: &str, [first, second]: [String; 2], key: &str) -> Recipe {
     Recipe {
         shell: include_str!("disk.sh").to_owned(),
         args: vec![what.to_owned(), first, second, key.to_owned()],
+        needs: Needs::Nothing,
         towards: Vec::new(),
         has_undo: true,
         destroys: false,
@@ -150,8 +166,13 @@ mod tests {
     fn what_is_measured_decides() {
         let none = Settings::new();
         let fill = fill(&none, &field(), "f1");
-        assert!(check(&fill, ("used", "12.0"), ("used", "95.1")));
-        assert!(!check(&fill, ("used", "12.0"), ("used", "12.1")));
+        let used = |now: &str| {
+            let pairs = [("used", now), ("target", "95")];
+            let now = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            (fill.bitten)(&Look::new(), &now.into()).is_ok()
+        };
+        assert!(used("95.1") && used("94.2"));
+        assert!(!used("12.6") && !used("93.9") && !used(""));
         let slow = slow(&none, &field(), "f1");
         assert!(check(&slow, ("write_ms", "3"), ("write_ms", "180")));
         assert!(!check(&slow, ("write_ms", "90"), ("write_ms", "100")));

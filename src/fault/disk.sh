@@ -25,6 +25,42 @@ disk_file() {
   esac | sort -n | tail -n 1 | cut -d ' ' -f 2-
 }
 
+# Adds to the file of the fault in directory $1 what is missing of what that fault fills the disk to.
+disk_top_up() {
+  top_missing=$(df --block-size=1 --output=size,avail "$disk_data" | awk -v to="$(cat "$1/fill")" 'NR == 2 { printf "%d", $1 * to / 100 - ($1 - $2) }')
+  if [ "$top_missing" -le 0 ]; then return 0; fi
+  top_file=$disk_data/.jtest-fill-${1##*/}
+  top_has=$(stat -c %s "$top_file" 2>/dev/null || echo 0)
+  fallocate --length "$((top_has + top_missing))" "$top_file"
+}
+
+disk_fill() {
+  echo "$1" >"$jtest_fault/fill"
+  disk_top_up "$jtest_fault"
+  if [ ! -e "$disk_data/.jtest-fill-${jtest_fault##*/}" ] && [ -z "$(jtest_others fill)" ]; then
+    echo "$(disk_used_percent) % are in use already" >&2
+    return 1
+  fi
+}
+
+# What the other faults still fill stays full. $1: the fault's key
+disk_empty() {
+  rm -f "$disk_data/.jtest-fill-$1"
+  for empty_other in $(jtest_others fill); do disk_top_up "$jtest_faults/$empty_other"; done
+}
+
+# One mount for all faults that need it: a second one on top would come down with the first.
+disk_cover() {
+  if [ -z "$(jtest_others mounted)" ]; then mount --bind "$disk_data" "$disk_data"; fi
+  : >"$jtest_fault/mounted"
+  mount -o remount,bind,ro "$disk_data"
+}
+
+disk_uncover() {
+  if [ -e "$jtest_fault/mounted" ] && [ -z "$(jtest_others mounted)" ]; then umount --lazy "$disk_data"; fi
+  rm -f "$jtest_fault/mounted"
+}
+
 disk_used_percent() {
   df --block-size=1 --output=size,avail "$disk_data" | awk 'NR == 2 { printf "%.1f", ($1 - $2) * 100 / $1 }'
 }
@@ -33,7 +69,8 @@ look() {
   case $1 in
     fill)
       echo "used=$(disk_used_percent)"
-      echo "file=$(if [ -e "$disk_data/.jtest-fill" ]; then echo there; else echo gone; fi)"
+      echo "target=$2"
+      echo "file=$(if [ -e "$disk_data/.jtest-fill-$4" ]; then echo there; else echo gone; fi)"
       ;;
     slow)
       echo "stall=$(systemctl show --property ActiveState --value "jtest-stall-$4.service")"
@@ -57,36 +94,30 @@ look() {
       ;;
     flip | truncate) cat "$jtest_fault/done" 2>/dev/null || true ;;
   esac
+  echo "others=$(jtest_others mounted | paste -s -d ' ')"
 }
 
 inject() {
   case $1 in
     fill)
       disk_must_be_own
-      inject_bytes=$(df --block-size=1 --output=size,avail "$disk_data" | awk -v to="$2" 'NR == 2 { want = $1 * to / 100 - ($1 - $2); printf "%d", want }')
-      if [ "$inject_bytes" -le 0 ]; then
-        echo "$(disk_used_percent) % are in use already" >&2
-        return 1
-      fi
-      fallocate --length "$inject_bytes" "$disk_data/.jtest-fill"
+      jtest_alone disk_fill "$2"
       ;;
     slow)
       disk_must_be_own
-      # Of the two ioctls the first freezes and the second thaws.
+      # Of the two ioctls the first freezes and the second thaws; another fault may have frozen it already.
       systemd-run --quiet --collect --unit="jtest-stall-$4" -- perl -e '
         my ($path, $stall, $gap) = @ARGV;
         open(my $mount, "<", $path) or die "$path: $!";
         while (1) {
-          ioctl($mount, 0xC0045877, 0) or die "freeze $path: $!";
+          ioctl($mount, 0xC0045877, 0) or $!{EBUSY} or die "freeze $path: $!";
           select(undef, undef, undef, $stall / 1000);
           ioctl($mount, 0xC0045878, 0);
           select(undef, undef, undef, $gap / 1000);
         }' "$disk_data" "$2" "$3"
       ;;
     read-only)
-      mount --bind "$disk_data" "$disk_data"
-      : >"$jtest_fault/mounted"
-      mount -o remount,bind,ro "$disk_data"
+      jtest_alone disk_cover
       ;;
     flip | truncate)
       inject_file=$(disk_file "$2")
@@ -121,17 +152,14 @@ inject() {
 
 undo() {
   case $1 in
-    fill) rm -f "$disk_data/.jtest-fill" ;;
+    fill) jtest_alone disk_empty "$4" ;;
     slow)
       systemctl stop "jtest-stall-$4.service" 2>/dev/null || true
       if systemctl is-active --quiet "jtest-stall-$4.service"; then return 1; fi
       fsfreeze --unfreeze "$disk_data" 2>/dev/null || true
       ;;
     read-only)
-      if [ -e "$jtest_fault/mounted" ]; then
-        umount --lazy "$disk_data"
-        rm -f "$jtest_fault/mounted"
-      fi
+      jtest_alone disk_uncover
       ;;
   esac
 }

@@ -257,10 +257,23 @@ impl Hold {
         self.stop.send_replace(true);
     }
 
-    /// Undoes the fault of this key on all hosts, or all faults where it is empty, and keeps the hold.
-    pub async fn undo(&self, key: &str) -> Result<lease::Lifted, super::FaultError> {
+    /// Undoes all faults on all hosts, and keeps the hold.
+    pub async fn undo_all(&self) -> Result<lease::Lifted, super::FaultError> {
         let deadline = HEAL_DEADLINE.min(self.lease);
-        lease::lift_all(&self.targets, &self.run_id, key, deadline).await
+        lease::lift_all(&self.targets, &self.run_id, "", deadline).await
+    }
+
+    /// Undoes the fault of this key on these nodes, and keeps the hold.
+    pub async fn undo(
+        &self,
+        key: &str,
+        nodes: &[NodeName],
+    ) -> Result<lease::Lifted, super::FaultError> {
+        let deadline = HEAL_DEADLINE.min(self.lease);
+        let targets = self.targets.iter();
+        let targets = targets.filter(|target| nodes.contains(&target.name));
+        let targets: Vec<_> = targets.cloned().collect();
+        lease::lift_all(&targets, &self.run_id, key, deadline).await
     }
 
     /// Undoes everything that is in force and gives the hosts free.
@@ -334,10 +347,28 @@ async fn release_all(
 }
 
 /// `jtest heal`: undoes everything on these hosts from any state, whoever holds them. A run that
-/// is still alive sees its hold lost.
-pub async fn heal_all(hosts: &[Host]) -> Vec<(NodeName, Result<HealReport, RemoteError>)> {
+/// is still alive sees its hold lost. The hosts note that `who` did it.
+pub async fn heal_all(
+    hosts: &[Host],
+    who: &str,
+) -> Vec<(NodeName, Result<HealReport, RemoteError>)> {
+    heal_each(hosts, &["asked", who]).await
+}
+
+/// The same on those of the hosts that nobody holds any more.
+pub async fn heal_unheld(
+    hosts: &[Host],
+    who: &str,
+) -> Vec<(NodeName, Result<HealReport, RemoteError>)> {
+    heal_each(hosts, &["unheld", who]).await
+}
+
+async fn heal_each(
+    hosts: &[Host],
+    args: &[&str],
+) -> Vec<(NodeName, Result<HealReport, RemoteError>)> {
     let heals = hosts.iter().map(|host| async {
-        let heal = timeout(RELEASE_DEADLINE, lease::heal(host));
+        let heal = timeout(RELEASE_DEADLINE, lease::heal(host, args));
         let result = heal.await.unwrap_or_else(|_| Err(no_end(host, "heal it")));
         (host.node().clone(), result)
     });

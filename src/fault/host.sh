@@ -39,6 +39,19 @@ jtest_holder() {
   sed -n 's/^run_id=//p' "$jtest_dir/holder" 2>/dev/null
 }
 
+# Who does what is logged, in words: the holder, unless $jtest_actor is another.
+jtest_by() {
+  if [ -n "${jtest_actor-}" ]; then
+    echo "$jtest_actor"
+    return
+  fi
+  if [ ! -e "$jtest_dir/holder" ]; then
+    echo 'nobody known'
+    return
+  fi
+  echo "$(sed -n 's/^who=//p' "$jtest_dir/holder") (run $(jtest_holder))"
+}
+
 # Whether run $1 has the hold. Where nobody has, the lock's directory goes again.
 jtest_is_held_by() {
   if [ "$(jtest_holder)" = "$1" ]; then return 0; fi
@@ -85,25 +98,76 @@ jtest_arm() {
   printf '%s\n' "$3" >"$jtest_faults/$1/undo"
   cat /proc/sys/kernel/random/boot_id >"$jtest_faults/$1/boot"
   sync "$jtest_faults/$1/about" "$jtest_faults/$1/undo" "$jtest_faults/$1/boot"
-  jtest_log "fault $1: $2"
+  jtest_log "fault $1: $2; by $(jtest_by)"
+}
+
+# Keys of other faults that are in force here and have this note: they hold the same, unless the host has booted
+# since. The newest comes first. $1: the note's name.
+jtest_others() {
+  # Keys are names of ours, without blanks.
+  # shellcheck disable=SC2045
+  for jtest_other in $(ls -1td "$jtest_faults"/*/"$1" 2>/dev/null); do
+    jtest_other=${jtest_other%/*}
+    if [ ! -e "$jtest_other/idle" ] && [ "$jtest_other" != "$jtest_fault" ] &&
+      [ "$(cat "$jtest_other/boot")" = "$(cat /proc/sys/kernel/random/boot_id)" ]; then
+      echo "${jtest_other##*/}"
+    fi
+  done
+}
+
+# Does something about what several faults may hold, one of them at a time. $@: what.
+jtest_alone() {
+  if [ ! -d "$jtest_faults" ]; then
+    "$@"
+    return
+  fi
+  (
+    flock -w 60 8
+    "$@" 8<&-
+  ) 8<"$jtest_faults"
+}
+
+# Notes that the fault has nothing to do here. $1: why.
+jtest_idle() {
+  printf '%s\n' "$1" >"$jtest_fault/idle"
 }
 
 # Undoes the fault $1 and says so; what is not undone stays armed.
 jtest_undo_fault() {
   if [ ! -d "$jtest_faults/$1" ]; then return 0; fi
   jtest_about=$(cat "$jtest_faults/$1/about" 2>/dev/null) || jtest_about=$1
-  if [ -e "$jtest_faults/$1/undo" ]; then
-    jtest_fault=$jtest_faults/$1 sh "$jtest_faults/$1/undo" 9<&- >&2 || {
-      echo "this is from undoing $jtest_about, by $jtest_faults/$1/undo; \`jtest heal\` tries it again" >&2
-      return 1
-    }
+  jtest_frozen=$(jtest_fault=$jtest_faults/$1 jtest_others frozen-broker | head -n 1)
+  if [ -e "$jtest_faults/$1/needs-app" ] && [ -n "$jtest_frozen" ] && [ ! -e "$jtest_faults/$1/idle" ]; then
+    mv "$jtest_faults/$1" "$jtest_faults/$jtest_frozen/then-$1"
+    jtest_log "to be undone with $jtest_frozen, which keeps the broker frozen: $1: $jtest_about; by $(jtest_by)"
+    echo "waits=$jtest_about"
+    return 0
   fi
+  jtest_run_undo "$jtest_faults/$1" || return 1
+  for jtest_then in "$jtest_faults/$1"/then-*; do
+    if [ -d "$jtest_then" ]; then jtest_run_undo "$jtest_then" || return 1; fi
+  done
   jtest_boot=$(cat "$jtest_faults/$1/boot" 2>/dev/null) || jtest_boot=
   if [ "$jtest_boot" != "$(cat /proc/sys/kernel/random/boot_id)" ]; then echo "rebooted=$jtest_about"; fi
   rm -rf "${jtest_faults:?}/$1"
   rmdir "$jtest_faults" 2>/dev/null || true
-  jtest_log "undone $1: $jtest_about"
+  jtest_lately "$jtest_about"
+  jtest_log "undone $1: $jtest_about; by $(jtest_by)"
   echo "found=$jtest_about"
+}
+
+# $1: the directory of a fault, or of one whose undo had to wait.
+jtest_run_undo() {
+  if [ ! -e "$1/undo" ] || [ -e "$1/idle" ]; then return 0; fi
+  jtest_fault=$1 sh "$1/undo" 9<&- >&2 || {
+    echo "this is from undoing $(cat "$1/about"), by $1/undo; \`jtest heal\` tries it again" >&2
+    return 1
+  }
+}
+
+# Notes what a broker may have to recover from. $1: the fault in words.
+jtest_lately() {
+  if [ -e "$jtest_dir/holder" ]; then echo "$(jtest_now) $1" >"$jtest_dir/lately"; fi
 }
 
 # Undoes all faults, the newest first; says which resist, and fails if any does.

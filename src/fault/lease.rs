@@ -38,6 +38,8 @@ pub struct HealReport {
     pub rebooted_under: Vec<String>,
     /// Keys of faults whose undo failed; they stay armed.
     pub resisting: Vec<String>,
+    /// What is undone only with another fault, which keeps the broker frozen.
+    pub waiting: Vec<String>,
 }
 
 impl HealReport {
@@ -56,6 +58,7 @@ impl HealReport {
                 }
                 Some(("lost", _)) => report.not_ours = true,
                 Some(("rebooted", what)) => report.rebooted_under.push(what.to_owned()),
+                Some(("waits", what)) => report.waiting.push(what.to_owned()),
                 Some(("resists", key)) => report.resisting.push(key.to_owned()),
                 Some(_) | None => {}
             }
@@ -87,9 +90,9 @@ pub(super) async fn release(host: &Host, run_id: &str) -> Result<HealReport, Rem
     undo(host, "let go of it", &["released", run_id]).await
 }
 
-/// Undoes everything, whoever holds the host.
-pub(super) async fn heal(host: &Host) -> Result<HealReport, RemoteError> {
-    undo(host, "heal it", &["asked"]).await
+/// Undoes everything: `asked` for, whoever holds the host, or where it is `unheld`; then by whom.
+pub(super) async fn heal(host: &Host, args: &[&str]) -> Result<HealReport, RemoteError> {
+    undo(host, "heal it", args).await
 }
 
 async fn undo(host: &Host, purpose: &str, args: &[&str]) -> Result<HealReport, RemoteError> {
@@ -145,6 +148,10 @@ pub(super) async fn lift_all(
                 format!("{node}: it booted meanwhile, and what was done to it may have ended");
             lifted.remarks.push(text);
             lifted.ended_early.push(node.clone());
+        }
+        if !report.waiting.is_empty() {
+            let text = format!("{node}: it is undone when the broker is frozen no more");
+            lifted.remarks.push(text);
         }
         if report.not_ours {
             let text = format!("{node}: the hold was lost, and with it our faults");

@@ -1,9 +1,9 @@
-//! Who belongs to the cluster and to the queue: nodes forgotten or wiped, replicas removed, leadership moved.
+//! Who belongs to the cluster and to the queue: nodes forgotten or wiped, replicas removed and added, leadership moved.
 
 use std::time::Duration;
 
 use super::Field;
-use super::node_fault::{Finding, Look, Recipe, value};
+use super::recipe::{Finding, Look, Needs, Recipe, value};
 use crate::catalog::Settings;
 use crate::rabbitmq;
 
@@ -60,6 +60,25 @@ pub(super) fn shrink_queue(_: &Settings, field: &Field, key: &str) -> Recipe {
     }
 }
 
+pub(super) fn grow_queue(_: &Settings, field: &Field, key: &str) -> Recipe {
+    Recipe {
+        bitten: |before, now| match (has_replica(before), has_replica(now)) {
+            (true, _) => Err("it had a replica before".into()),
+            (false, false) => Err("it has no replica".into()),
+            (false, true) => Ok(format!(
+                "the queue's members are {}",
+                value(now, "replicas")
+            )),
+        },
+        healed: |_, now| match value(now, "replicas") {
+            "" => Err("the broker does not say who has a replica".into()),
+            _ if has_replica(now) => Err("it has a replica still".into()),
+            replicas => Ok(format!("the queue's members are {replicas}")),
+        },
+        ..recipe("grow", field, key)
+    }
+}
+
 pub(super) fn transfer_leadership(_: &Settings, field: &Field, key: &str) -> Recipe {
     Recipe {
         has_undo: false,
@@ -86,6 +105,7 @@ fn recipe(what: &str, field: &Field, key: &str) -> Recipe {
     Recipe {
         shell: [rabbitmq::SHELL, include_str!("membership.sh")].join("\n"),
         args: vec![what.to_owned(), field.queue.clone(), key.to_owned()],
+        needs: Needs::App,
         towards: Vec::new(),
         has_undo: true,
         destroys: false,
@@ -150,6 +170,12 @@ mod tests {
         assert!(bites(&shrink, &with, &without));
         assert!(!bites(&shrink, &with, &with));
         assert!((shrink.healed)(&Look::new(), &look(&without)).is_err());
+        let grow = make(grow_queue);
+        assert!(bites(&grow, &without, &with));
+        assert!(!bites(&grow, &with, &with) && !bites(&grow, &without, &without));
+        assert!((grow.healed)(&Look::new(), &look(&without)).is_ok());
+        assert!((grow.healed)(&Look::new(), &look(&with)).is_err());
+        assert!((grow.healed)(&Look::new(), &Look::new()).is_err());
         let transfer = make(transfer_leadership);
         assert!(bites(
             &transfer,

@@ -1,4 +1,4 @@
-# Who belongs to the cluster and to the queue. $1: forget, reset, shrink or transfer, $2: the queue under test, $3: the
+# Who belongs to the cluster and to the queue. $1: forget, reset, shrink, grow or transfer, $2: the queue under test, $3: the
 # fault's key.
 member_data=/var/lib/rabbitmq/mnesia
 member_unit=/run/systemd/system/rabbitmq-server.service.d/jtest-member.conf
@@ -41,6 +41,16 @@ member_add_replica() {
   esac
 }
 
+# What was there before stays.
+member_remove_replica() {
+  if [ ! -e "$jtest_fault/grown" ] || ! rabbit_runs; then return 0; fi
+  member_name=$(member_me) || return 1
+  member_now=$(member_replicas "$1") || return 1
+  case " $member_now " in
+    *" $member_name "*) rabbitmq-queues -q delete_member "$1" "$member_name" </dev/null >/dev/null ;;
+  esac
+}
+
 look() {
   case $1 in
     forget | reset)
@@ -57,7 +67,7 @@ look() {
       echo "data=$(stat -c %i "$member_data/$look_me" 2>/dev/null || true)"
       echo "app=$(rabbit_app 2>/dev/null || true)"
       ;;
-    shrink) echo "me=$(member_me)"; echo "replicas=$(member_replicas "$2")" ;;
+    shrink | grow) echo "me=$(member_me)"; echo "replicas=$(member_replicas "$2")" ;;
     transfer) echo "me=$(member_me)"; echo "leader=$(member_leader "$2")" ;;
   esac
 }
@@ -72,6 +82,20 @@ inject() {
         ok = ra:transfer_leadership(Leader, {Name, node()}), \"done\"" | grep -q done
       ;;
     shrink) rabbitmq-queues -q delete_member "$2" "$inject_me" </dev/null >/dev/null ;;
+    grow)
+      case " $(member_replicas "$2") " in
+        '  ')
+          echo "$2 is no quorum queue here" >&2
+          return 1
+          ;;
+        *" $inject_me "*)
+          echo "$2 has a replica here already" >&2
+          return 1
+          ;;
+      esac
+      : >"$jtest_fault/grown"
+      rabbitmq-queues -q add_member "$2" "$inject_me" </dev/null >/dev/null
+      ;;
     forget | reset)
       inject_other=$(member_other) || return 1
       if [ -z "$inject_other" ]; then
@@ -100,6 +124,7 @@ undo() {
   case $1 in
     transfer) return ;;
     shrink) member_add_replica "$2"; return ;;
+    grow) member_remove_replica "$2"; return ;;
   esac
   undo_other=$(cat "$jtest_fault/other" 2>/dev/null) || return 0
   undo_me=$(cat "$jtest_fault/me")

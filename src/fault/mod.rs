@@ -36,6 +36,7 @@ mod partition;
 mod probe;
 mod process;
 mod reboot;
+mod recipe;
 mod recipes;
 mod renewal;
 mod resource;
@@ -141,6 +142,11 @@ pub trait Fault: Send {
     async fn inject(&mut self) -> Result<Injected, FaultError>;
     /// Finds out whether it bites, until the deadline at the latest.
     async fn prove(&mut self, deadline: Instant) -> Proof;
+    /// Whether the proof has shown that it had nothing to do on any of its nodes: other faults had already taken away what
+    /// it is about.
+    fn is_idle(&self) -> bool {
+        false
+    }
     /// Undoes it and proves that it is gone.
     async fn heal(&mut self) -> Result<Healed, FaultError>;
 }

@@ -12,69 +12,25 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::lease::Lifted;
+use super::recipe::{Finding, Look, Needs, Recipe, value};
 use super::volley::Volley;
 use super::{
     Asked, Fault, FaultError, Field, Healed, Injected, Target, lease, script, shared_addresses,
     undo_text,
 };
-use crate::catalog::{Group, Setting, Settings};
+use crate::catalog::Group;
 use crate::event::Proof;
 use crate::inventory::NodeName;
 use crate::node::clock_offset;
 use crate::remote::{RemoteError, Script};
 use crate::schedule::{PlannedFault, words};
 
+const BROKER_HELD: &str = include_str!("broker_held.sh");
+
 /// Between two looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// What a process on a host may take beyond the injection itself.
 const PROCESS_GRACE: Duration = Duration::from_secs(25);
-
-/// What a host said of itself: keys and values.
-pub(super) type Look = BTreeMap<String, String>;
-
-/// What follows from it, in words.
-pub(super) type Finding = Result<String, String>;
-
-/// The value of a key, nothing where there is none.
-pub(super) fn value<'a>(look: &'a Look, key: &str) -> &'a str {
-    look.get(key).map_or("", String::as_str)
-}
-
-/// How far apart the nodes have it, where they have it one after another.
-pub(super) fn rolling(settings: &Settings) -> Option<Duration> {
-    match settings.get("rolling") {
-        Some(Setting::Duration(pause)) => Some(*pause),
-        _ => None,
-    }
-}
-
-/// How a fault is done.
-pub(super) struct Recipe {
-    /// Shell text that defines `inject`, `look` and, if there is anything to undo, `undo`.
-    pub shell: String,
-    /// What all three are given; after it come the addresses of the node's peers.
-    pub args: Vec<String>,
-    /// The peers that it is about; all of them, where none is named.
-    pub towards: Vec<NodeName>,
-    /// Whether there is anything to undo.
-    pub has_undo: bool,
-    /// Whether it destroys the broker's data, which not every host is there for.
-    pub destroys: bool,
-    /// Whether the host goes down by it, and comes back.
-    pub goes_down: bool,
-    /// Whether it bit: how it was before, how it is now.
-    pub bitten: fn(&Look, &Look) -> Finding,
-    /// Whether it is over.
-    pub healed: fn(&Look, &Look) -> Finding,
-    /// For the injection on one node.
-    pub inject_deadline: Duration,
-    /// For a look at one node.
-    pub look_deadline: Duration,
-    /// For things to be as they were, once it is undone.
-    pub mend_deadline: Duration,
-    /// One node after another, so far apart; all at once without it.
-    pub rolling: Option<Duration>,
-}
 
 struct NodeFault {
     kind: &'static str,
@@ -84,7 +40,12 @@ struct NodeFault {
     targets: Vec<Target>,
     recipe: Recipe,
     before: BTreeMap<NodeName, Look>,
+    /// Where it had nothing to do, and why.
+    idle: BTreeMap<NodeName, String>,
 }
+
+/// What came of the looks.
+type Findings = BTreeMap<NodeName, Finding>;
 
 /// Makes the fault.
 pub(super) fn plan(
@@ -147,6 +108,7 @@ pub(super) fn plan(
         targets,
         recipe,
         before: BTreeMap::new(),
+        idle: BTreeMap::new(),
     }))
 }
 
@@ -185,13 +147,28 @@ impl NodeFault {
         let peers = peers.filter(|address| !shared.contains(address));
         let peers: Vec<_> = peers.map(ToString::to_string).collect();
         let own = self.recipe.args.iter().cloned();
-        own.chain([peers.join(" ")]).collect()
+        own.chain([peers.join(" "), self.clock_offset(target)])
+            .collect()
+    }
+
+    /// In microseconds; 0 where what was measured may be the measurement's own error.
+    fn clock_offset(&self, target: &Target) -> String {
+        let number = |key| {
+            value(self.before.get(&target.name)?, key)
+                .parse::<i64>()
+                .ok()
+        };
+        match (number("seen_offset_us"), number("seen_error_us")) {
+            (Some(offset), Some(error)) if offset.abs() > error => offset.to_string(),
+            (Some(_), Some(_)) => "0".to_owned(),
+            _ => String::new(),
+        }
     }
 
     fn inject_script(&self, target: &Target) -> Script {
         let shell = &self.recipe.shell;
         let args = self.args(target);
-        let text = [shell, include_str!("arm.sh")].join("\n");
+        let text = [shell, BROKER_HELD, include_str!("arm.sh")].join("\n");
         let undo = if self.recipe.has_undo {
             let quoted: Vec<_> = args.iter().map(String::as_str).collect();
             undo_text(&[shell], "undo \"$@\"", &quoted)
@@ -204,13 +181,20 @@ impl NodeFault {
             .arg(&self.key)
             .arg(format!("{} {}", self.kind, self.description))
             .arg(undo)
+            .arg(self.recipe.needs.word())
             .args(args)
             .deadline(self.recipe.inject_deadline + PROCESS_GRACE)
     }
 
     async fn look(&self, target: &Target) -> Result<Look, RemoteError> {
-        let shell = &self.recipe.shell;
-        let text = format!("jtest_fault_is {}\n{shell}\nlook \"$@\"", self.key);
+        let asks = self.recipe.needs == Needs::App;
+        let text = [
+            &self.recipe.shell,
+            BROKER_HELD,
+            &format!("jtest_fault_is {}\nlook_asks={asks}", self.key),
+            include_str!("look.sh"),
+        ];
+        let text = text.join("\n");
         let script = script(&format!("look at {}", self.kind), &text)
             .args(self.args(target))
             .deadline(self.recipe.look_deadline);
@@ -226,8 +210,15 @@ impl NodeFault {
     }
 
     /// Looks at all nodes again and again until all findings are good or the deadline has come.
-    async fn until_found(&self, judge: fn(&Look, &Look) -> Finding, deadline: Instant) -> Proof {
-        let mut findings: BTreeMap<NodeName, Finding> = BTreeMap::new();
+    async fn until_found(
+        &self,
+        mut judge: impl FnMut(&NodeName, &Look, &Look) -> Finding,
+        deadline: Instant,
+    ) -> Findings {
+        let mut findings = Findings::new();
+        for node in self.idle.keys() {
+            findings.insert(node.clone(), Ok("nothing to undo".into()));
+        }
         loop {
             let open = self
                 .targets
@@ -240,9 +231,12 @@ impl NodeFault {
             for (target, look) in looks {
                 let none = Look::new();
                 let before = self.before.get(&target.name).unwrap_or(&none);
-                let finding = look
-                    .map_err(|error| error.to_string())
-                    .and_then(|now| judge(before, &now));
+                let finding = look.map_err(|error| error.to_string()).and_then(|now| {
+                    match value(&now, "held") {
+                        "" => judge(&target.name, before, &now),
+                        held => Err(held.to_owned()),
+                    }
+                });
                 findings.insert(target.name.clone(), finding);
             }
             if findings.values().all(Result::is_ok)
@@ -251,6 +245,10 @@ impl NodeFault {
                 break;
             }
         }
+        findings
+    }
+
+    fn proof(&self, findings: &Findings) -> Proof {
         let evidence = self.targets.iter().map(|target| {
             let node = &target.name;
             match findings.get(node) {
@@ -336,7 +334,21 @@ impl Fault for NodeFault {
     }
 
     async fn prove(&mut self, deadline: Instant) -> Proof {
-        self.until_found(self.recipe.bitten, deadline).await
+        let mut idle = BTreeMap::new();
+        let judge = |node: &NodeName, before: &Look, now: &Look| match value(now, "idle") {
+            "" => (self.recipe.bitten)(before, now),
+            why => {
+                idle.insert(node.clone(), why.to_owned());
+                Ok(format!("nothing was done: {why}"))
+            }
+        };
+        let findings = self.until_found(judge, deadline).await;
+        self.idle = idle;
+        self.proof(&findings)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.idle.len() == self.targets.len()
     }
 
     async fn heal(&mut self) -> Result<Healed, FaultError> {
@@ -351,7 +363,17 @@ impl Fault for NodeFault {
         }
         let at = self.field.clock.now();
         let deadline = Instant::now() + self.recipe.mend_deadline;
-        let mut proof = self.until_found(self.recipe.healed, deadline).await;
+        let judge = |_: &NodeName, before: &Look, now: &Look| {
+            let healed = (self.recipe.healed)(before, now);
+            match value(now, "others") {
+                "" => healed,
+                // What several faults hold is as before when the last of them is undone.
+                others => healed
+                    .or_else(|reason| Ok(format!("undone; still in force is {others}: {reason}"))),
+            }
+        };
+        let findings = self.until_found(judge, deadline).await;
+        let mut proof = self.proof(&findings);
         proof.proven &= lifted.was_in_force();
         proof.evidence.splice(0..0, lifted.remarks);
         Ok(Healed { at, proof })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::node_fault::{Recipe, value};
+use super::recipe::{Needs, Recipe, value};
 use super::{Field, discipline};
 use crate::catalog::{Setting, Settings};
 
@@ -14,6 +14,7 @@ pub(super) fn loss(settings: &Settings, _: &Field, key: &str) -> Recipe {
     Recipe {
         shell: include_str!("packet.sh").to_owned(),
         args: vec![share.to_string(), key.to_owned()],
+        needs: Needs::Nothing,
         towards: discipline::towards(settings),
         has_undo: true,
         destroys: false,
@@ -37,7 +38,7 @@ pub(super) fn loss(settings: &Settings, _: &Field, key: &str) -> Recipe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::node_fault::Look;
+    use crate::fault::recipe::Look;
     use crate::fault::testing::field;
 
     fn look(pairs: &[(&str, &str)]) -> Look {

@@ -3,39 +3,54 @@
 use std::time::Duration;
 
 use super::Field;
-use super::node_fault::{Finding, Look, Recipe, rolling, value};
+use super::recipe::{Finding, Look, Needs, Recipe, rolling, value};
 use crate::catalog::Settings;
 
-pub(super) fn kill(settings: &Settings, _: &Field, _: &str) -> Recipe {
-    ended("KILL", settings)
+pub(super) fn kill(settings: &Settings, _: &Field, key: &str) -> Recipe {
+    ended("KILL", settings, key)
 }
 
-pub(super) fn terminate(settings: &Settings, _: &Field, _: &str) -> Recipe {
-    ended("TERM", settings)
+pub(super) fn terminate(settings: &Settings, _: &Field, key: &str) -> Recipe {
+    let of_broker = settings
+        .get("of")
+        .is_none_or(|of| of.to_string() == "broker");
+    Recipe {
+        // To one that is frozen a signal comes when it goes on.
+        needs: if of_broker {
+            Needs::Thawed
+        } else {
+            Needs::Nothing
+        },
+        ..ended("TERM", settings, key)
+    }
 }
 
-pub(super) fn stop(settings: &Settings, _: &Field, _: &str) -> Recipe {
-    ended("stop", settings)
+pub(super) fn stop(settings: &Settings, _: &Field, key: &str) -> Recipe {
+    Recipe {
+        needs: Needs::Thawed,
+        ..ended("stop", settings, key)
+    }
 }
 
-pub(super) fn pause(settings: &Settings, _: &Field, _: &str) -> Recipe {
+pub(super) fn pause(settings: &Settings, _: &Field, key: &str) -> Recipe {
     Recipe {
         bitten: frozen,
         healed: thawed,
-        ..ended("pause", settings)
+        ..ended("pause", settings, key)
     }
 }
 
-pub(super) fn restart(settings: &Settings, _: &Field, _: &str) -> Recipe {
+pub(super) fn restart(settings: &Settings, _: &Field, key: &str) -> Recipe {
     Recipe {
+        needs: Needs::Process,
         has_undo: false,
         bitten: replaced,
         healed: runs,
-        ..ended("restart", settings)
+        ..ended("restart", settings, key)
     }
 }
 
-fn ended(what: &str, settings: &Settings) -> Recipe {
+fn ended(what: &str, settings: &Settings, key: &str) -> Recipe {
     let word = |name: &str, otherwise: &str| {
         let setting = settings.get(name).map(ToString::to_string);
         setting.unwrap_or_else(|| otherwise.to_owned())
@@ -46,7 +61,9 @@ fn ended(what: &str, settings: &Settings) -> Recipe {
             what.to_owned(),
             word("of", "broker"),
             word("systemd_restart", "true"),
+            key.to_owned(),
         ],
+        needs: Needs::Nothing,
         towards: Vec::new(),
         has_undo: true,
         destroys: false,
@@ -69,6 +86,11 @@ fn process(before: &Look) -> Result<&str, String> {
 }
 
 fn gone(before: &Look, now: &Look) -> Finding {
+    let others = value(before, "others");
+    if value(before, "process").is_empty() && value(now, "process").is_empty() && !others.is_empty()
+    {
+        return Ok(format!("it does not run; {others} ended it before"));
+    }
     let was = process(before)?;
     match value(now, "process") {
         "" => Ok(format!(
@@ -94,6 +116,9 @@ fn frozen(before: &Look, now: &Look) -> Finding {
     match (value(now, "process"), value(now, "state")) {
         (is, "T") if is == was => Ok(format!("process {was} is stopped (T)")),
         (is, state) if is == was => Err(format!("process {was} is not stopped ({state})")),
+        _ if value(now, "frozen") == was => Ok(format!(
+            "process {was} was stopped (T), and is gone since then"
+        )),
         _ => Err(format!("process {was} is gone")),
     }
 }
@@ -137,6 +162,14 @@ mod tests {
         assert!(frozen(&before, &look("7@100", "T")).is_ok());
         assert!(frozen(&before, &before).is_err());
         assert!(frozen(&before, &look("7@200", "T")).is_err());
+        let mut seen = none.clone();
+        seen.insert("frozen".to_owned(), "7@100".to_owned());
+        assert!(frozen(&before, &seen).is_ok());
+        assert!(frozen(&before, &none).is_err());
+        let mut ended = none.clone();
+        ended.insert("others".to_owned(), "f1".to_owned());
+        assert!(gone(&ended, &ended).is_ok());
+        assert!(gone(&ended, &before).is_err());
         assert!(thawed(&before, &look("7@100", "T")).is_err());
         assert!(thawed(&before, &before).is_ok());
         assert!(runs(&before, &none).is_err());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Field;
-use super::node_fault::{Finding, Look, Recipe, rolling, value};
+use super::recipe::{Finding, Look, Needs, Recipe, rolling, value};
 use crate::catalog::Settings;
 
 /// For a host to boot, and for its broker to start.
@@ -24,6 +24,7 @@ fn recipe(what: &str, settings: &Settings) -> Recipe {
     Recipe {
         shell: include_str!("reboot.sh").to_owned(),
         args: vec![what.to_owned()],
+        needs: Needs::Nothing,
         towards: Vec::new(),
         has_undo: false,
         destroys: false,

@@ -1,7 +1,7 @@
 //! The table of the faults on nodes: a line each, from the name in the [catalog](crate::catalog) to how
 //! it is done.
 
-use super::node_fault::Recipe;
+use super::recipe::Recipe;
 use super::{
     FaultError, Field, app, clock, discipline, disk, membership, packet, process, reboot, resource,
 };
@@ -30,6 +30,7 @@ const RECIPES: &[(&str, Make)] = &[
     ("clock-bump", clock::bump),
     ("clock-drift", clock::drift),
     ("clock-strobe", clock::strobe),
+    ("clock-reset", clock::reset),
     ("fill-disk", disk::fill),
     ("slow-disk", disk::slow),
     ("read-only-disk", disk::read_only),
@@ -43,6 +44,7 @@ const RECIPES: &[(&str, Make)] = &[
     ("forget", membership::forget),
     ("reset", membership::reset),
     ("shrink-queue", membership::shrink_queue),
+    ("grow-queue", membership::grow_queue),
     ("transfer-leadership", membership::transfer_leadership),
     ("reboot", reboot::reboot),
     ("power-cycle", reboot::power_cycle),

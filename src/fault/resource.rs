@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Field;
-use super::node_fault::{Finding, Look, Recipe, value};
+use super::recipe::{Finding, Look, Needs, Recipe, value};
 use crate::catalog::{Setting, Settings};
 use crate::rabbitmq;
 
@@ -33,6 +33,7 @@ pub(super) fn cpu(settings: &Settings, _: &Field, key: &str) -> Recipe {
                 Err(_) => Err("there are no such processes".into()),
             }
         },
+        needs: Needs::Nothing,
         healed: |_, now| absent(now, "processes"),
         ..recipe("cpu", processes, key)
     }
@@ -48,6 +49,7 @@ pub(super) fn memory(settings: &Settings, _: &Field, key: &str) -> Recipe {
             Ok(kib) if kib > 0 => Ok(format!("a process holds {kib} KiB")),
             _ => Err("there is no such process".into()),
         },
+        needs: Needs::Nothing,
         healed: |_, now| absent(now, "resident_kib"),
         ..recipe("memory", bytes, key)
     }
@@ -55,7 +57,9 @@ pub(super) fn memory(settings: &Settings, _: &Field, key: &str) -> Recipe {
 
 pub(super) fn descriptors(_: &Settings, _: &Field, key: &str) -> Recipe {
     Recipe {
-        bitten: |before, now| match (value(before, "limit"), value(now, "limit")) {
+        needs: Needs::Process,
+        // Another fault may have set it before; what was before both is noted.
+        bitten: |_, now| match (value(now, "noted"), value(now, "limit")) {
             ("", _) => Err("no broker ran before".into()),
             (_, "") => Err("no broker runs".into()),
             (was, is) if was == is => Err(format!("the limit is {was} as before")),
@@ -74,6 +78,7 @@ fn recipe(what: &str, amount: u64, key: &str) -> Recipe {
     Recipe {
         shell: [rabbitmq::SHELL, include_str!("resource.sh")].join("\n"),
         args: vec![what.to_owned(), amount.to_string(), key.to_owned()],
+        needs: Needs::App,
         towards: Vec::new(),
         has_undo: true,
         destroys: false,
@@ -91,6 +96,10 @@ fn alarmed(before: &Look, now: &Look) -> Finding {
     match (value(before, "alarm"), value(now, "alarm")) {
         ("off", "on") => Ok("the broker has raised the alarm".into()),
         ("off", _) => Err("the broker has raised no alarm".into()),
+        ("on", "on") if !value(before, "others").is_empty() => Ok(format!(
+            "the broker has the alarm, by {} before",
+            value(before, "others")
+        )),
         _ => Err("the broker had the alarm before, or did not answer".into()),
     }
 }

@@ -165,6 +165,13 @@ impl Walk<'_> {
             proof = fault.prove(deadline) => proof,
             end = self.stopped() => return Err(end),
         };
+        if fault.is_idle() {
+            self.emit(Event::FaultIdle {
+                fault: id,
+                evidence: proof.evidence,
+            });
+            return Ok(false);
+        }
         let proven = proof.proven;
         self.emit(Event::FaultProven { fault: id, proof });
         Ok(proven)

@@ -37,6 +37,11 @@ pub(super) fn line(record: &Record) -> Option<String> {
             fault.0,
             proof_text(proof.proven, "proven", "NOT PROVEN", &proof.evidence)
         ),
+        Event::FaultIdle { fault, evidence } => format!(
+            "  fault {}: nothing to do: {}",
+            fault.0,
+            evidence.join("; ")
+        ),
         Event::FaultHealed { fault, proof, .. } => format!(
             "  fault {}: {}",
             fault.0,

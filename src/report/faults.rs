@@ -82,6 +82,7 @@ fn section(
     let description = fault.description.as_deref().unwrap_or("never asked for");
     let kind = description.split(' ').next().and_then(catalog::kind);
     let (proof, class) = match (fault.proven, fault.heal_proven) {
+        _ if fault.idle => ("nothing to do", "valid"),
         (true, true) => ("proven, and proven undone", "valid"),
         (true, false) => ("proven, not proven undone", "unknown"),
         (false, _) => ("not proven", "unknown"),

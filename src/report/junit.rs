@@ -46,16 +46,6 @@ fn case(name: &str, verdict: Verdict, summary: &str) -> TestCase {
     case
 }
 
-/// A finding that does not decide fails nothing.
-fn part_case(part: &Part<'_>) -> TestCase {
-    let mut case = case(part.name, part.verdict, part.summary);
-    if !part.decides && part.verdict != Verdict::Valid {
-        case.status = TestCaseStatus::skipped();
-        case.status.set_message(part.summary);
-    }
-    case
-}
-
 fn await_case(awaited: &AwaitCoverage) -> TestCase {
     let verdict = match awaited.came {
         true => Verdict::Valid,
@@ -66,7 +56,7 @@ fn await_case(awaited: &AwaitCoverage) -> TestCase {
 }
 
 fn fault_case(fault: &FaultCoverage) -> TestCase {
-    let verdict = if fault.proven && fault.heal_proven {
+    let verdict = if (fault.proven || fault.idle) && fault.heal_proven {
         Verdict::Valid
     } else {
         Verdict::Unknown

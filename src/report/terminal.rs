@@ -334,6 +334,7 @@ fn faults(out: &mut String, faults: &[FaultCoverage]) -> fmt::Result {
         }
         writeln!(out)?;
         let proof = match (fault.proven, fault.heal_proven) {
+            _ if fault.idle => "nothing to do",
             (true, true) => "proven, and proven undone",
             (true, false) => "proven, NOT proven undone",
             (false, _) => "NOT PROVEN",

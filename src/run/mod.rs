@@ -159,7 +159,7 @@ pub async fn run(
     let emit: Arc<dyn Emit> = Arc::new(dispatcher.clone());
     let seen = emit.clone();
     let interrupt = Interrupt::listen(move |by| seen.emit(Event::Interrupted { by: by.into() }))?;
-    let run = Run {
+    let mut run = Run {
         run_id: setup::new_id(),
         plan,
         clock,
@@ -193,8 +193,8 @@ fn watched(
 }
 
 impl Run {
-    async fn walk(&self) -> anyhow::Result<RunEnd> {
-        let emit = &self.stages.emit;
+    async fn walk(&mut self) -> anyhow::Result<RunEnd> {
+        let emit = self.stages.emit.clone();
         let text = format!(
             "seed {}, writing {}",
             self.plan.seed,
@@ -283,7 +283,7 @@ impl Run {
     }
 
     async fn heal(&self, ready: &Ready) -> anyhow::Result<()> {
-        let lifted = ready.hold.undo("").await?;
+        let lifted = ready.hold.undo_all().await?;
         for remark in lifted.remarks {
             self.stages.emit.note(None, remark);
         }

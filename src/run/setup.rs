@@ -3,6 +3,7 @@
 //! Nothing has been injected yet, so an error here ends the run; the logs of a failed deployment
 //! are brought home, and what was taken (the hold on the hosts) is given back first.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use crate::node::facts;
 use crate::rabbitmq::deploy::DeployError;
 use crate::rabbitmq::{Broker, Member, collect};
 use crate::remote::{self, Host};
+use crate::scenario::{FaultSpec, Scenario};
+use crate::schedule::{self, Plan};
 
 use super::interrupt::Urgency;
 use super::stage::StageError;
@@ -48,7 +51,7 @@ struct Held {
 
 impl Run {
     /// From nothing to a cluster that is proven ready, and `run.json`.
-    pub(super) async fn set_up(&self) -> anyhow::Result<Ready> {
+    pub(super) async fn set_up(&mut self) -> anyhow::Result<Ready> {
         let held = self
             .stages
             .stage(
@@ -89,19 +92,20 @@ impl Run {
     }
 
     async fn prepare(
-        &self,
+        &mut self,
         hosts: &[Host],
     ) -> anyhow::Result<(BTreeMap<NodeName, ClockOffset>, Broker)> {
-        let facts = self
+        let (facts, fitting) = self
             .stages
-            .stage(
-                Stage::Preflight,
-                PREFLIGHT_DEADLINE,
-                Urgency::Stop,
-                self.preflight(hosts),
-            )
+            .stage(Stage::Preflight, PREFLIGHT_DEADLINE, Urgency::Stop, async {
+                Ok((facts_of(hosts).await?, self.fit_to(hosts).await?))
+            })
             .await
             .map_err(cause)?;
+        if let Some((scenario, schedule)) = fitting {
+            self.plan.scenario = scenario;
+            self.plan.schedule = schedule;
+        }
         let (broker, facts) = self.deploy_stage(hosts, facts).await?;
         let offsets = offsets(&self.node_names(), &facts);
         self.write_manifest(Some(facts))?;
@@ -120,7 +124,7 @@ impl Run {
             let broker = self.deploy(members.clone()).await?;
             let is_new = facts.iter().any(|facts| facts.rabbitmq.is_none());
             let facts = if is_new {
-                self.preflight(hosts).await?
+                facts_of(hosts).await?
             } else {
                 facts
             };
@@ -143,42 +147,48 @@ impl Run {
         deployed
     }
 
-    /// What every host is; refuses hosts on which the faults cannot be injected.
-    async fn preflight(&self, hosts: &[Host]) -> anyhow::Result<Vec<NodeFacts>> {
-        let mut all = Vec::new();
-        for facts in join_all(hosts.iter().map(facts::gather)).await {
-            all.push(facts?);
+    /// Before anything is touched: each fault of the plan needs something of the hosts. What a mix may choose is left out
+    /// where they lack it, and all is drawn anew from the rest; anything else that they lack is refused.
+    async fn fit_to(&self, hosts: &[Host]) -> anyhow::Result<Option<(Scenario, Plan)>> {
+        if self.plan.schedule.faults().is_empty() {
+            return Ok(None);
         }
-        self.refuse_what_hosts_cannot_have(hosts).await?;
-        Ok(all)
-    }
-
-    /// Before anything is touched: each fault of the plan needs something of the hosts.
-    async fn refuse_what_hosts_cannot_have(&self, hosts: &[Host]) -> anyhow::Result<()> {
-        let faults = self.plan.schedule.faults();
-        if faults.is_empty() {
-            return Ok(());
+        let mut abilities = Vec::new();
+        for asked in join_all(hosts.iter().map(Abilities::of)).await {
+            abilities.push(asked?);
         }
-        let mut lacking = BTreeSet::new();
-        for (host, abilities) in hosts
-            .iter()
-            .zip(join_all(hosts.iter().map(Abilities::of)).await)
-        {
-            let abilities = abilities?;
-            for timed in &faults {
-                if timed.fault.may_touch(host.node())
-                    && let Some(words) = abilities.lacking(&timed.fault.needs())
-                {
-                    let kind = timed.fault.kind.name;
-                    lacking.insert(format!("{}: {kind} needs {words}", host.node()));
-                }
+        let missing = RefCell::new(BTreeSet::new());
+        let is_impossible = |fault: &FaultSpec| {
+            let needs = schedule::needs(fault.kind, &fault.settings);
+            let lacking = hosts.iter().zip(&abilities).find_map(|(host, abilities)| {
+                let words = abilities
+                    .lacking(&needs)
+                    .filter(|_| fault.may_touch(host.node()))?;
+                Some(format!(
+                    "{} needs {words}, and {} has not",
+                    fault.kind.name,
+                    host.node()
+                ))
+            });
+            let is_impossible = lacking.is_some();
+            missing.borrow_mut().extend(lacking);
+            is_impossible
+        };
+        let scenario = self.plan.scenario.spared(&is_impossible);
+        let mut fitting = None;
+        if scenario != self.plan.scenario {
+            for words in missing.take() {
+                let text = format!("left out of what is chosen at random: {words}");
+                self.stages.emit.note(None, text);
             }
+            let plan = schedule::plan(&scenario, &self.node_names(), self.plan.seed)?;
+            fitting = Some((scenario, plan));
         }
-        if lacking.is_empty() {
-            return Ok(());
-        }
-        let lacking: Vec<_> = lacking.into_iter().collect();
-        bail!(Refusal(lacking.join("\n")))
+        let plan = fitting
+            .as_ref()
+            .map_or(&self.plan.schedule, |(_, plan)| plan);
+        refuse_what_hosts_cannot_have(plan, hosts, &abilities)?;
+        Ok(fitting)
     }
 
     async fn deploy(&self, members: Vec<Member>) -> anyhow::Result<Broker> {
@@ -214,6 +224,35 @@ impl Run {
         };
         manifest.write(&self.directory).context("write run.json")
     }
+}
+
+/// What every host is.
+async fn facts_of(hosts: &[Host]) -> anyhow::Result<Vec<NodeFacts>> {
+    let facts = join_all(hosts.iter().map(facts::gather)).await;
+    Ok(facts.into_iter().collect::<Result<_, _>>()?)
+}
+
+fn refuse_what_hosts_cannot_have(
+    plan: &Plan,
+    hosts: &[Host],
+    abilities: &[Abilities],
+) -> anyhow::Result<()> {
+    let mut lacking = BTreeSet::new();
+    for (host, abilities) in hosts.iter().zip(abilities) {
+        for timed in plan.faults() {
+            if timed.fault.may_touch(host.node())
+                && let Some(words) = abilities.lacking(&timed.fault.needs())
+            {
+                let kind = timed.fault.kind.name;
+                lacking.insert(format!("{}: {kind} needs {words}", host.node()));
+            }
+        }
+    }
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let lacking: Vec<_> = lacking.into_iter().collect();
+    bail!(Refusal(lacking.join("\n")))
 }
 
 /// Connects to all hosts or to none.
@@ -328,8 +367,8 @@ fn offsets(names: &[NodeName], facts: &[NodeFacts]) -> BTreeMap<NodeName, ClockO
         .collect()
 }
 
-/// `user@host`, for those who find the hosts held.
-fn who() -> String {
+/// `user@host`, for those who find the hosts held, and for their logs.
+pub fn who() -> String {
     let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{}@{}", user.as_deref().unwrap_or("root"), host.trim())

@@ -14,6 +14,7 @@ mod limits;
 mod overrides;
 mod parse;
 mod queue;
+mod spare;
 pub mod step;
 mod steps;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{KindRef, Settings};
 use crate::duration::duration_ms;
+use crate::inventory::NodeName;
 
 pub use self::broker::{BrokerVersion, Refusal, refusals, without_effect};
 pub use self::builtin::{BUILTINS, Builtin, DEFAULT, builtin, is_path};
@@ -205,6 +207,16 @@ pub struct FaultSpec {
     pub aim: AimSpec,
     /// What is set about it, defaults included.
     pub settings: Settings,
+}
+
+impl FaultSpec {
+    /// Whether it may be done to this node, as far as is known before anything is drawn.
+    pub fn may_touch(&self, node: &NodeName) -> bool {
+        match &self.aim {
+            AimSpec::On(NodesSpec::Named(names)) => names.contains(&node.0),
+            AimSpec::On(_) | AimSpec::Groups(_) => true,
+        }
+    }
 }
 
 /// What a fault is aimed at.

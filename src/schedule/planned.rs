@@ -70,6 +70,17 @@ pub enum Nodes {
     OtherSide,
 }
 
+/// What a host must have for a fault with these settings: of each inner list at least one.
+pub fn needs(kind: KindRef, settings: &Settings) -> Vec<&'static [Need]> {
+    let mut needs = kind.needs.to_vec();
+    for (name, need) in [("ports", &[Need::Multiport]), ("flap", &[Need::Recent])] {
+        if settings.contains_key(name) {
+            needs.push(need);
+        }
+    }
+    needs
+}
+
 impl PlannedFault {
     /// A fault as it is where nothing is set.
     pub fn new(kind: &'static Kind, aim: PlannedAim) -> Self {
@@ -87,13 +98,7 @@ impl PlannedFault {
 
     /// What a host must have for it: of each inner list at least one.
     pub fn needs(&self) -> Vec<&'static [Need]> {
-        let mut needs = self.kind.needs.to_vec();
-        for (name, need) in [("ports", &[Need::Multiport]), ("flap", &[Need::Recent])] {
-            if self.settings.contains_key(name) {
-                needs.push(need);
-            }
-        }
-        needs
+        needs(self.kind, &self.settings)
     }
 
     /// Whether it may be done to this node, as far as is known before the injection.

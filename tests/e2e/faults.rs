@@ -11,7 +11,10 @@ use crate::lab::{Lab, eventually, finish};
 const FAULTS: &[(&str, &str, &[&str])] = &[
     ("terminate", "n4", &[]),
     ("stop", "n5", &[]),
-    ("restart", "n3", &[]),
+    ("restart", "n2,n3", &["rolling=1s"]),
+    ("kill", "n4", &["systemd_restart=true"]),
+    ("kill", "n5", &["of=epmd", "systemd_restart=false"]),
+    ("clock-reset", "n2", &[]),
     ("kill-queue-process", "n5", &[]),
     ("clock-strobe", "n2", &["by=-30s"]),
     ("forget", "n4", &[]),
@@ -27,6 +30,13 @@ const LEFT_ALONE: &[(&str, &str, &[&str])] = &[
     ("clock-drift", "n2", &["factor=1.5"]),
     ("stop-app", "n4", &[]),
     ("reset", "n5", &[]),
+];
+
+/// And these, when those are undone.
+const LEFT_ALONE_THEN: &[(&str, &str, &[&str])] = &[
+    ("clock-strobe", "n2", &["by=-30s"]),
+    ("forget", "n5", &[]),
+    ("stop", "n4", &[]),
 ];
 
 /// A load whose connections the brokers close.
@@ -73,9 +83,9 @@ fn await_brokers(lab: &Lab) {
 }
 
 /// Nobody undoes them; the hosts have to.
-fn leave_alone(lab: &Lab) {
+fn leave_alone(lab: &Lab, faults: &[(&str, &str, &[&str])]) {
     await_brokers(lab);
-    for (kind, node, settings) in LEFT_ALONE {
+    for (kind, node, settings) in faults {
         let mut what = vec!["inject", *kind, *node];
         what.extend(*settings);
         let (code, printed) = inject(lab, &what, &["--lease", "20s"]);
@@ -90,6 +100,52 @@ fn leave_alone(lab: &Lab) {
         Duration::from_secs(60),
         || lab.on(1, replicas).trim() == "5",
     );
+}
+
+/// Does it and returns what it printed.
+fn done(lab: &Lab, what: &[&str]) -> String {
+    let (code, printed) = inject(lab, what, &[]);
+    assert_eq!(code, Some(0), "{what:?}: {printed}");
+    printed
+}
+
+/// Of several faults of a kind on a node the last to be undone brings back what was before the first; and what one
+/// has taken away another has no use for.
+fn add_up(lab: &Lab) {
+    let told = |what: &[&str], expected: &str| {
+        let printed = done(lab, what);
+        assert!(printed.contains(expected), "{what:?}: {printed}");
+    };
+    let frees = "rabbitmqctl -q eval 'vm_memory_monitor:get_vm_memory_high_watermark().'";
+    let before = lab.on(3, frees);
+    done(lab, &["inject", "memory-alarm", "n3"]);
+    let again = &["inject", "memory-alarm", "n3", "--for", "1s"];
+    told(again, "undone; still in force is h1");
+    assert_ne!(lab.on(3, frees), before);
+    done(lab, &["inject", "fill-disk", "n5", "to=70%"]);
+    let fuller = &["inject", "fill-disk", "n5", "to=80%", "--for", "1s"];
+    told(fuller, "80 % are meant");
+    let used = "df --output=pcent /var/lib/rabbitmq | tail -n 1 | tr -d ' %'";
+    let used: u32 = lab.on(5, used).trim().parse().unwrap();
+    assert!((69..=72).contains(&used), "{used}");
+    done(lab, &["pause", "n4"]);
+    told(&["pause", "n4", "--for", "1s"], "undone; still in force is");
+    told(
+        &["inject", "disk-alarm", "n4", "--for", "1s"],
+        "nothing to do:\n  n4: nothing was done: the broker is frozen, by pause n4",
+    );
+    told(&["unpause", "n3"], "nothing to undo");
+    told(&["unpause", "n4"], "undone: pause n4");
+    done(lab, &["kill", "n4"]);
+    told(&["kill", "n4"], "ended it before");
+    told(&["start", "n1,n4"], "undone: kill n4");
+    told(&["renew", "--lease", "30m"], "the lease ends in 1");
+    finish(lab, lab.jtest("heal", &[]));
+    assert_eq!(lab.on(3, frees), before);
+    await_brokers(lab);
+    let printed = done(lab, &["random", "--for", "10s", "--seed", "7"]);
+    assert!(printed.starts_with("seed 7\nh1: "), "{printed}");
+    assert!(printed.contains("healed:"), "{printed}");
 }
 
 fn await_clean(lab: &Lab) {
@@ -121,7 +177,10 @@ fn each_fault_bites_and_is_undone() {
             "{kind}: {printed}"
         );
     }
-    leave_alone(&lab);
+    leave_alone(&lab, LEFT_ALONE);
+    leave_alone(&lab, LEFT_ALONE_THEN);
+    await_brokers(&lab);
+    add_up(&lab);
     await_brokers(&lab);
     // Both need something that only others bring: a client, and another leader.
     let leads = "rabbitmqctl -q list_queues name leader 2>/dev/null | grep -c 'jtest.queue.*rabbit@n1' || true";
@@ -170,6 +229,7 @@ fn many_faults_at_once_are_undone_by_the_hosts_themselves() {
         &["partition", "n3"],
         &["kill", "n4"],
         &["pause", "n3"],
+        &["inject", "terminate", "n2", "systemd_restart=false"],
     ] {
         let (code, printed) = inject(&lab, what, &["--lease", "40s"]);
         assert_eq!(code, Some(0), "{what:?}: {printed}");
@@ -179,7 +239,7 @@ fn many_faults_at_once_are_undone_by_the_hosts_themselves() {
         .map(|node| node["faults"].as_array().unwrap().len())
         .sum();
     // The first cut is on all five, the second too.
-    assert_eq!(in_force, 5 + 5 + 11);
+    assert_eq!(in_force, 5 + 5 + 12);
     await_clean(&lab);
     let left = lab.on_all("ls -d /run/jtest /var/lib/jtest-faults /var/lib/rabbitmq/.jtest* /run/systemd/system/jtest* 2>/dev/null; \
             systemctl list-units --all --plain --no-legend 'jtest*'; tc qdisc show dev eth0 | grep htb || true");
@@ -239,13 +299,78 @@ fn faults_by_hand_add_up_and_are_undone_one_by_one() {
         lab.jtest_at(&["fault", "events"], &["--since", "10m"]),
     );
     assert!(
-        printed.contains("n5  fault h3: loss n5, share 10%"),
+        printed.contains("n5  fault h3: loss n5, share 10%; by ")
+            && printed.contains(" (run by-hand)"),
         "{printed}"
     );
     assert!(
-        printed.contains("n5  undone h3: loss n5, share 10%"),
+        printed.contains("n5  undone h3: loss n5, share 10%; by ") && printed.contains("taken by "),
         "{printed}"
     );
+}
+
+#[test]
+#[ignore = "needs the local lab; scripts/test runs it"]
+fn what_was_in_force_when_a_host_lost_power_is_undone_by_the_doctor() {
+    let lab = Lab::hold();
+    let firewalls = lab.firewalls();
+    for what in [
+        &["inject", "fill-disk", "n5", "to=60%"] as &[&str],
+        &["inject", "cpu-pressure", "n5", "processes=1"],
+        &["partition", "n5"],
+        &["flaky", "n5,n1", "20%"],
+    ] {
+        // Without brokers there is nothing to prove some of it by.
+        let (_, printed) = inject(&lab, what, &["--lease", "5m"]);
+        assert!(printed.contains("in force until it is undone"), "{printed}");
+    }
+    lab.script(&["stop", "5"]);
+    lab.script(&["start", "5"]);
+    let (_, printed) = finish(&lab, lab.jtest("doctor", &["--heal"]));
+    assert!(
+        printed.contains("n1: left alone: somebody holds it"),
+        "{printed}"
+    );
+    assert!(printed.contains("n5: undone: "), "{printed}");
+    for undone in [
+        "loss n1 n5",
+        "partition n5 |",
+        "cpu-pressure n5",
+        "fill-disk n5",
+    ] {
+        assert!(printed.contains(undone), "{undone}: {printed}");
+    }
+    let left = "ls -d /run/jtest /var/lib/jtest-faults /var/lib/rabbitmq/.jtest* 2>/dev/null; iptables-save | grep JTEST || true";
+    assert_eq!(lab.on(5, left), "");
+    let (code, printed) = finish(&lab, lab.jtest_at(&["fault", "heal"], &[]));
+    assert_eq!(code, Some(0), "{printed}");
+    assert_eq!(lab.firewalls(), firewalls);
+}
+
+#[test]
+#[ignore = "needs the local lab; scripts/test runs it"]
+fn a_queueing_discipline_of_somebody_else_is_left_as_it_is() {
+    let lab = Lab::hold();
+    let shown = "tc qdisc show dev eth0; tc class show dev eth0";
+    let default = lab.on(3, shown);
+    lab.on(3, "tc qdisc add dev eth0 root handle 7: htb default 1 && tc class add dev eth0 parent 7: classid 7:1 htb rate 100mbit");
+    let before = lab.on(3, shown);
+    let (code, printed) = inject(&lab, &["inject", "rate", "n3", "rate=1mbit"], &[]);
+    let after = lab.on(3, shown);
+    lab.on(3, "tc qdisc del dev eth0 root");
+    assert!(code.is_some_and(|code| code > 1), "{printed}");
+    assert!(
+        printed.contains("eth0 has a queueing discipline of its own already"),
+        "{printed}"
+    );
+    assert_eq!(after, before);
+    let (code, printed) = inject(
+        &lab,
+        &["inject", "rate", "n3", "rate=1mbit"],
+        &["--for", "1s"],
+    );
+    assert_eq!(code, Some(0), "{printed}");
+    assert_eq!(lab.on(3, shown), default);
 }
 
 #[test]
@@ -258,12 +383,31 @@ fn what_makes_no_sense_is_refused_before_anything_is_touched() {
         kept.replace("jtest_disposable: true", "jtest_disposable: false"),
     )
     .unwrap();
+    // n2 is a host whose data lie on the file system of everything else.
+    let shadow = "/usr/local/sbin/findmnt";
+    lab.on(
+        2,
+        &format!("printf '#!/bin/sh\\necho /\\n' >{shadow}; chmod +x {shadow}"),
+    );
     for (what, expected) in [
         (&["partition", "n1,n9"] as &[&str], "no node `n9`"),
         (&["partition", "n1,n2,n3,n4,n5"], "nothing would be cut"),
         (&["inject", "flod", "n1"], "there is no fault `flod`"),
         (&["inject", "partition", "n1"], "has a verb of its own"),
         (&["flaky", "n1", "130%"], "a percentage from 0% to 100%"),
+        (
+            &["inject", "fill-disk", "n1", "to=99.5%"],
+            "a percentage from 0% to 99%",
+        ),
+        (
+            &["inject", "fill-disk", "n2"],
+            "own-filesystem (a file system of its own",
+        ),
+        (
+            &["inject", "slow-disk", "n2"],
+            "own-filesystem (a file system of its own",
+        ),
+        (&["fast", "n9"], "there is no node `n9`"),
         (
             &["inject", "memory-pressure", "n1", "size=900GB"],
             "more than half of what is available",
@@ -283,6 +427,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_touched() {
         assert!(code.is_some_and(|code| code > 1), "{what:?}: {printed}");
         assert!(printed.contains(expected), "{what:?}: {printed}");
     }
+    lab.on(2, &format!("rm {shadow}"));
     for node in status(&lab) {
         assert_eq!(node["faults"], Value::Array(Vec::new()), "{node}");
         assert_eq!(node["held_by"], Value::Null, "{node}");

@@ -52,7 +52,7 @@ impl Drop for Lab {
                     let node = node(&name(), n);
                     let host = connect(&node, &ConnectOptions::default()).await.unwrap();
                     host.run(&Script::new("mend it", MEND)).await.unwrap();
-                    fault::hold::heal_all(&[host]).await;
+                    fault::hold::heal_all(&[host], "test@here").await;
                 }
             });
         });
@@ -91,7 +91,7 @@ impl Lab {
             _turn: turn,
         };
         lab.sh_all(MEND).await;
-        for (_, report) in fault::hold::heal_all(&lab.hosts()).await {
+        for (_, report) in fault::hold::heal_all(&lab.hosts(), "test@here").await {
             report.unwrap();
         }
         lab

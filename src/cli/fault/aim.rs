@@ -3,7 +3,7 @@
 use crate::catalog::{Aim, KINDS, Kind, KindRef, Settings};
 use crate::cli::input::UsageError;
 use crate::diagnostic::{did_you_mean, quoted};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, NodeName};
 use crate::scenario::{AimSpec, FaultSpec, NodesSpec, PartitionSpec};
 use crate::schedule::{self, Nodes, PlannedAim, PlannedFault};
 
@@ -53,6 +53,27 @@ pub(super) fn nodes(typed: &str) -> Result<NodesSpec, UsageError> {
         )));
     }
     Ok(NodesSpec::Named(names))
+}
+
+/// Nodes that are there by these names.
+pub(super) fn named(typed: &str, all: &[NodeName]) -> Result<Vec<NodeName>, UsageError> {
+    match nodes(typed)? {
+        NodesSpec::All => Ok(all.to_vec()),
+        NodesSpec::Named(names) => names
+            .into_iter()
+            .map(|name| {
+                let found = all.iter().find(|known| known.0 == name);
+                found.cloned().ok_or_else(|| {
+                    let help = did_you_mean(&name, all.iter().map(|known| known.0.as_str()));
+                    UsageError(format!("there is no node {}; {help}", quoted(&name)))
+                })
+            })
+            .collect(),
+        _ => Err(UsageError(format!(
+            "{} means nodes that are drawn or looked up; name those where it is to be undone",
+            quoted(typed)
+        ))),
+    }
 }
 
 pub(super) fn settings(kind: &Kind, typed: &[(&str, String)]) -> Result<Settings, UsageError> {
@@ -151,6 +172,19 @@ mod tests {
         assert_eq!(nodes("all"), Ok(NodesSpec::All));
         assert_eq!(nodes("n1, n2"), Ok(NodesSpec::Named(owned(&["n1", "n2"]))));
         assert!(nodes("").is_err());
+    }
+
+    #[test]
+    fn what_is_undone_somewhere_is_named() {
+        let all = ["n1", "n2", "n3"].map(|name| NodeName(name.into()));
+        let named = |typed: &str| {
+            let nodes = named(typed, &all)?;
+            Ok::<_, UsageError>(nodes.into_iter().map(|node| node.0).collect::<Vec<_>>())
+        };
+        assert_eq!(named("n3,n1").unwrap(), ["n3", "n1"]);
+        assert_eq!(named("all").unwrap(), ["n1", "n2", "n3"]);
+        assert!(named("n9").unwrap_err().0.contains("there is no node `n9`"));
+        assert!(named("minority").unwrap_err().0.contains("name those"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The hosts in somebody's hand: held under one name for all verbs, so that one adds to what
 //! another did, and left to the lease when the verb ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use crate::node::clock_offset;
 use crate::rabbitmq::PEER_PORT;
 use crate::remote::Host;
 use crate::run::setup;
-use crate::schedule::{PlannedFault, moment_proof_max};
+use crate::schedule::{PlannedFault, moment_proof_max, words};
 
 /// The name of the hold that all verbs share.
 const HOLD: &str = "by-hand";
@@ -121,7 +121,12 @@ impl Hand {
             (Lasting::Lasting, None) => (now + PROOF_DEADLINE, None),
         };
         let proof = fault.prove(proof_until).await;
-        tell("proven", &proof)?;
+        if fault.is_idle() {
+            print("nothing to do:\n")?;
+            tell_lines(&proof)?;
+        } else {
+            tell("proven", &proof)?;
+        }
         let mut is_good = proof.proven;
         if let Some(heal_at) = heal_at {
             tokio::select! {
@@ -144,23 +149,35 @@ impl Hand {
         })
     }
 
-    /// Undoes the faults of these kinds.
-    pub(super) async fn undo(self, kinds: &[&str]) -> anyhow::Result<Outcome> {
-        let mut undone = BTreeMap::new();
-        for status in self.status().await?.into_values() {
+    /// Undoes the faults of these kinds on these nodes.
+    pub(super) async fn undo(self, kinds: &[&str], nodes: &[NodeName]) -> anyhow::Result<Outcome> {
+        let mut undone: BTreeMap<_, Vec<NodeName>> = BTreeMap::new();
+        let mut left = BTreeSet::new();
+        for (node, status) in self.status().await? {
             for fault in status.faults {
                 let kind = fault.about.split(' ').next().unwrap_or_default();
-                if kinds.contains(&kind) {
-                    undone.insert(fault.key, fault.about);
+                if !kinds.contains(&kind) {
+                    continue;
+                }
+                if nodes.contains(&node) {
+                    let on = undone.entry((fault.key, fault.about)).or_default();
+                    on.push(node.clone());
+                } else {
+                    left.insert(fault.key);
                 }
             }
         }
         if undone.is_empty() {
             print("nothing to undo\n")?;
         }
-        for (key, about) in &undone {
-            let lifted = self.hold.undo(key).await?;
-            print(&format!("undone: {}\n", visible(about)))?;
+        for ((key, about), nodes) in &undone {
+            let lifted = self.hold.undo(key, nodes).await?;
+            let on = if left.contains(key) {
+                format!(" (on {})", words(nodes))
+            } else {
+                String::new()
+            };
+            print(&format!("undone{on}: {}\n", visible(about)))?;
             for remark in lifted.remarks {
                 print(&format!("  {}\n", visible(&remark)))?;
             }
@@ -249,9 +266,12 @@ pub(super) async fn pause(length: Duration) -> bool {
 
 fn tell(what: &str, proof: &Proof) -> anyhow::Result<()> {
     let not = if proof.proven { "" } else { "not " };
-    let mut text = format!("{not}{what}:\n");
-    for line in &proof.evidence {
-        text.push_str(&format!("  {}\n", visible(line)));
-    }
-    Ok(print(&text)?)
+    print(&format!("{not}{what}:\n"))?;
+    tell_lines(proof)
+}
+
+fn tell_lines(proof: &Proof) -> anyhow::Result<()> {
+    let lines = proof.evidence.iter();
+    let lines = lines.map(|line| format!("  {}\n", visible(line)));
+    Ok(print(&lines.collect::<String>())?)
 }

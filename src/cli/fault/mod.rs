@@ -105,28 +105,19 @@ enum FaultVerb {
         hand: HandArgs,
     },
     /// Undo what was done to packets
-    Fast {
-        #[command(flatten)]
-        hand: HandArgs,
-    },
+    Fast(SomeNodes),
     /// Kill the broker; `start` starts it again
     Kill(Nodes),
     /// Stop the broker's service; `start` starts it again
     Stop(Nodes),
     /// Undo `kill` and `stop`
-    Start {
-        #[command(flatten)]
-        hand: HandArgs,
-    },
+    Start(SomeNodes),
     /// Restart the broker's service
     Restart(Nodes),
     /// Freeze the broker's process
     Pause(Nodes),
     /// Undo `pause`
-    Unpause {
-        #[command(flatten)]
-        hand: HandArgs,
-    },
+    Unpause(SomeNodes),
     /// Let the clock jump (in a container the broker's alone): `clock n2 +90s`
     Clock {
         /// Nodes (`n1,n2`), or one, minority, majority, all
@@ -185,6 +176,15 @@ enum FaultVerb {
 struct Nodes {
     /// Nodes (`n1,n2`), or one, minority, majority, all
     nodes: String,
+    #[command(flatten)]
+    hand: HandArgs,
+}
+
+/// Nodes, or all.
+#[derive(Debug, clap::Args)]
+struct SomeNodes {
+    /// Only on these nodes (`n1,n2`); on all without it
+    nodes: Option<String>,
     #[command(flatten)]
     hand: HandArgs,
 }
@@ -254,10 +254,16 @@ impl FaultArgs {
                 }
                 hand.inject_on(known(&kind)?, &nodes, &pairs)
             }
-            FaultVerb::Join { hand } => hand.undo(&["partition"]),
-            FaultVerb::Fast { hand } => hand.undo(&kinds_of(Group::Packet)),
-            FaultVerb::Start { hand } => hand.undo(&["kill", "stop", "terminate"]),
-            FaultVerb::Unpause { hand } => hand.undo(&["pause"]),
+            FaultVerb::Join { hand } => hand.undo(&["partition"], None),
+            FaultVerb::Fast(SomeNodes { nodes, hand }) => {
+                hand.undo(&kinds_of(Group::Packet), nodes.as_deref())
+            }
+            FaultVerb::Start(SomeNodes { nodes, hand }) => {
+                hand.undo(&["kill", "stop", "terminate"], nodes.as_deref())
+            }
+            FaultVerb::Unpause(SomeNodes { nodes, hand }) => {
+                hand.undo(&["pause"], nodes.as_deref())
+            }
             FaultVerb::Random { hand } => hand.chaos(),
             FaultVerb::Renew { hand } => hand.renew(),
             FaultVerb::Status { target, output } => show::status(&target, output),
@@ -298,11 +304,17 @@ impl HandArgs {
         })?
     }
 
-    fn undo(&self, kinds: &[&str]) -> anyhow::Result<Outcome> {
+    /// On these nodes, or on all.
+    fn undo(&self, kinds: &[&str], nodes: Option<&str>) -> anyhow::Result<Outcome> {
         let inventory = self.target.inventory()?;
+        let all = inventory.nodes.iter().map(|node| node.name.clone());
+        let mut nodes_meant: Vec<_> = all.collect();
+        if let Some(typed) = nodes {
+            nodes_meant = aim::named(typed, &nodes_meant)?;
+        }
         target::block_on(async {
             let hand = Hand::take(self, &inventory).await?;
-            hand.undo(kinds).await
+            hand.undo(kinds, &nodes_meant).await
         })?
     }
 
