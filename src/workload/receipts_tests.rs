@@ -41,6 +41,7 @@ fn books() -> (Receipts, Arc<Kept>, Codec) {
         },
         queue: scenario.queue,
         workload,
+        administration: None,
         run_id: "cafe".to_owned(),
         recorder: kept.clone(),
         emit: Arc::new(Ignored),
