@@ -118,7 +118,7 @@ fn another_version_is_refused_with_the_remedy() {
     let error = judge(directory.path()).expect_err("a refusal").to_string();
     assert!(
         error.ends_with(
-            "run.json has format version 9, this jtest reads 3; use the jtest that made the run"
+            "run.json has format version 9, this jtest reads 4; use the jtest that made the run"
         ),
         "{error}"
     );

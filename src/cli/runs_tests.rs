@@ -80,6 +80,7 @@ fn side_by_side_in_80_columns() {
       total_queue.confirmed               30                          30
     * total_queue.confirmed_not_received  0                           6
       total_queue.duplicates              0                           0
+      total_queue.expired                 0                           0
       total_queue.fail                    0                           0
       total_queue.foreign                 0                           0
       total_queue.info                    0                           0

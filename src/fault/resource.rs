@@ -155,7 +155,11 @@ mod tests {
         assert!((memory.bitten)(&none, &look("resident_kib", "9")).is_ok());
         assert!((memory.bitten)(&none, &none).is_err());
         let files = descriptors(&Settings::new(), &testing_field(), "f1");
-        let (wide, tight) = (look("limit", "65536"), look("limit", "80"));
+        let (mut wide, mut tight) = (look("limit", "65536"), look("limit", "80"));
+        assert!((files.bitten)(&wide, &tight).is_err());
+        for noted in [&mut wide, &mut tight] {
+            noted.insert("noted".into(), "65536".into());
+        }
         assert!((files.bitten)(&wide, &tight).is_ok());
         assert!((files.bitten)(&wide, &wide).is_err());
         assert!((files.healed)(&wide, &tight).is_err());

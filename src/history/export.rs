@@ -343,7 +343,8 @@ mod tests {
         let read = ParquetRecordBatchReader::try_new(file, 1000).unwrap();
         let rows: Vec<_> = read.map(Result::unwrap).collect();
         let written = Reader::open(&path).unwrap().next_batch().unwrap().unwrap();
-        assert_eq!(rows, [written.columns().clone()]);
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].columns(), written.columns().columns());
         assert!(written.len() > 3);
     }
 }

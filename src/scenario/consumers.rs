@@ -91,8 +91,7 @@ pub(super) fn check(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
         workload, queue, ..
     } = scenario;
     let consumers = &workload.consumers;
-    let publishes = matches!(workload.kind, WorkloadKind::Queue | WorkloadKind::Order);
-    if !publishes && queue.count > 1 {
+    if !workload.kind.is_read() && queue.count > 1 && !queue.dead_letters {
         to.error(
             place(tree, "queue.count"),
             "this workload uses one queue",
@@ -166,6 +165,10 @@ mod tests {
         for (text, said) in [
             (
                 "workload: {kind: lock, amount: 1m, consumers: {count: 1}}",
+                "`consumers` is of workloads that publish as `queue` does",
+            ),
+            (
+                "workload: {kind: dead-letter, amount: 1m, consumers: {count: 1}}",
                 "`consumers` is of the workloads `queue` and `order` alone",
             ),
             (

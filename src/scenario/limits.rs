@@ -88,6 +88,14 @@ pub(super) fn check(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
             );
         }
     }
+    let given = tree.get("queue").and_then(|queue| queue.get("count"));
+    if let Some(count) = given.filter(|_| kind == WorkloadKind::DeadLetter) {
+        to.error(
+            count.place,
+            "the workload `dead-letter` has two queues, and no other number",
+            "remove `count`",
+        );
+    }
     if kind == WorkloadKind::Transient && limits.keys().iter().all(|(_, is_set)| !is_set) {
         to.error(
             place(tree, "workload.kind"),

@@ -159,6 +159,11 @@ impl WorkloadKind {
         )
     }
 
+    /// Whether consumers may read while the producers publish.
+    pub fn is_read(self) -> bool {
+        matches!(self, Self::Queue | Self::Order)
+    }
+
     /// Whether the clients send messages.
     pub fn sends(self) -> bool {
         self != Self::Metadata

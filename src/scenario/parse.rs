@@ -215,9 +215,15 @@ fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
             }
         }
         workload.window = 1;
-    } else {
+    } else if workload.kind.is_read() {
         let consumers = fields.mapping("consumers", to);
         workload.consumers = consumers::parse(consumers, workload.kind, to);
+    } else if let Some(value) = fields.take("consumers") {
+        to.error(
+            value.place,
+            "`consumers` is of the workloads `queue` and `order` alone",
+            "remove it: what consumers took would not be told from what the queue let go",
+        );
     }
     if workload.kind == WorkloadKind::Lock {
         workload.hold = length(

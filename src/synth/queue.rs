@@ -108,15 +108,11 @@ fn drain(messages: u64, fates: &mut Fates, from: Nanos, to: &mut Writing<'_>) {
         match defect {
             Some(Defect::Lost) => continue,
             Some(Defect::Damaged) => {
-                let nobody = Value {
-                    producer: u32::MAX,
-                    sequence: u64::MAX,
-                };
                 (to.record)(Entry {
                     cause: Cause::Foreign,
-                    process: DRAIN_PROCESS,
-                    node: 0,
-                    ..received(nobody)
+                    producer: u32::MAX,
+                    sequence: u64::MAX,
+                    ..received(Value::default())
                 });
                 continue;
             }

@@ -48,7 +48,6 @@ fn books() -> (Receipts, Arc<Kept>, Codec) {
         clock: RunClock::start(),
         tally: Arc::new(Tally::new([])),
         stop,
-        administration: None,
     };
     let mut books = Receipts::new(&context, 2, 1);
     books.begin(9);

@@ -65,7 +65,7 @@ fn faults_that_cannot_be_had_are_told_with_what_they_need() {
             .any(|shortfall| shortfall.what == what)
     };
     assert!(told(
-        "no libfaketime or own-clock, so it cannot have the faults clock-bump, clock-drift, clock-strobe"
+        "no libfaketime or own-clock, so it cannot have the faults clock-bump, clock-drift, clock-strobe, clock-reset"
     ));
     assert!(told(
         "no sch_netem, so it cannot have the faults loss-bursts, delay, duplicate, corrupt, reorder"
