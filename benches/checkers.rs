@@ -1,4 +1,5 @@
-//! How fast the checkers are, each beside what it cannot do without: reading the file, or sorting.
+//! How fast the checkers and the recorder are, each beside what it cannot do without: reading the file, sorting,
+//! or making the entries.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,16 +10,21 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use jtest::check::Verdict;
+use jtest::check::duplicates::Receipts;
 use jtest::check::linear::fifo::{Item, Span, violations};
 use jtest::check::linear::mutex::{Hold, overlaps};
+use jtest::check::order::Orders;
+use jtest::check::table::{Check, Known, Seen};
 use jtest::check::total_queue::Tally;
-use jtest::history::operation::{Action, Cause, Entry, Nanos, Phase};
+use jtest::history::operation::{Entry, Nanos};
 use jtest::history::reader::Reader;
 use jtest::history::recorder::Recorder;
 use jtest::inventory::NodeName;
+use jtest::synth::{Shape, Synth};
 
-const MESSAGES: u64 = 2_000_000;
-const PRODUCERS: u64 = 5;
+/// Of the history that is read: publishes, and receipts.
+const HISTORY: u64 = 10_000_000;
 const OPERATIONS: usize = 1_000_000;
 const ROUNDS: usize = 5;
 
@@ -32,41 +38,20 @@ fn fastest(mut work: impl FnMut()) -> Duration {
     rounds.min().unwrap()
 }
 
-fn entry(time: Nanos, phase: Phase, action: Action, producer: u64, sequence: u64) -> Entry {
-    Entry {
-        time,
-        process: producer as u32,
-        node: producer as u16,
-        phase,
-        action,
-        producer: producer as u32,
-        sequence,
-        attempt: 0,
-        cause: Cause::None,
-        ..Entry::default()
-    }
-}
-
-/// Every message published, confirmed and drained.
-fn write(path: &Path) -> u64 {
-    let nodes: Vec<NodeName> = (1..=PRODUCERS).map(|n| NodeName(format!("n{n}"))).collect();
-    let (recorder, guard) = Recorder::create(path, &nodes, "bench").unwrap();
-    let mut time = 0;
-    let mut record = |phase, action, message: u64| {
-        time += 1_000;
-        let (producer, sequence) = (message % PRODUCERS, message / PRODUCERS);
-        recorder.record(entry(time, phase, action, producer, sequence));
+/// Records what synthetic clients do, as a run does; how long that took.
+fn record(path: &Path) -> Duration {
+    let nodes: Vec<NodeName> = (1..=5).map(|n| NodeName(format!("n{n}"))).collect();
+    let synth = Synth {
+        shape: Shape::Queue,
+        operations: HISTORY,
+        defect: None,
+        seed: 1,
     };
-    for message in 0..MESSAGES {
-        record(Phase::Invoke, Action::Publish, message);
-        if message >= 100 {
-            record(Phase::Ok, Action::Publish, message - 100);
-        }
-    }
-    for message in 0..MESSAGES {
-        record(Phase::Ok, Action::Drain, message);
-    }
-    guard.finish().unwrap()
+    let begun = Instant::now();
+    let (recorder, guard) = Recorder::create(path, &nodes, "bench").unwrap();
+    synth.entries(&mut |entry| recorder.record(entry));
+    guard.finish().unwrap();
+    begun.elapsed()
 }
 
 fn each_entry(path: &Path, mut take: impl FnMut(&Entry)) {
@@ -76,33 +61,70 @@ fn each_entry(path: &Path, mut take: impl FnMut(&Entry)) {
     }
 }
 
-fn total_queue() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("history.arrow");
-    let entries = write(&path);
-    let bytes = std::fs::metadata(&path).unwrap().len();
+fn recording(path: &Path) {
+    let generating = fastest(|| {
+        let synth = Synth {
+            shape: Shape::Queue,
+            operations: HISTORY,
+            defect: None,
+            seed: 1,
+        };
+        synth.entries(&mut |entry| {
+            black_box(&entry);
+        });
+    });
+    let took = record(path);
+    tell(
+        "generate, record and flush, no broker",
+        HISTORY,
+        took,
+        "generating alone",
+        generating,
+    );
+    let bytes = std::fs::metadata(path).unwrap().len();
+    println!(
+        "  {:.1} bytes an operation in the file",
+        bytes as f64 / HISTORY as f64
+    );
+}
+
+fn from_the_file(path: &Path) {
     let reading = fastest(|| {
-        each_entry(&path, |entry| {
+        each_entry(path, |entry| {
             black_box(entry);
         });
     });
     let checking = fastest(|| {
         let mut tally = Tally::default();
-        each_entry(&path, |entry| tally.add(entry).unwrap());
-        let sums = tally.sums(&[]);
-        assert_eq!(sums.received, MESSAGES);
+        each_entry(path, |entry| tally.add(entry).unwrap());
+        assert!(tally.sums(&[]).confirmed > 0);
     });
-    tell(
-        "total-queue, from the file",
-        entries,
-        checking,
-        "reading alone",
-        reading,
-    );
-    println!(
-        "  {:.1} bytes an entry in the file",
-        bytes as f64 / entries as f64
-    );
+    let told = |what, checking| tell(what, HISTORY, checking, "reading alone", reading);
+    told("total-queue, from the file", checking);
+    told("duplicates, from the file", check::<Receipts>(path));
+    println!("  peak memory so far {} MB", peak_mb());
+    told("order, from the file", check::<Orders>(path));
+    println!("  peak memory so far {} MB", peak_mb());
+}
+
+fn check<C: Check>(path: &Path) -> Duration {
+    let yaml = "name: bench\nworkload: {kind: order, amount: 1m}\n";
+    let (scenario, _warnings) = jtest::scenario::parse("bench", yaml, &[]).unwrap();
+    let known = Known {
+        scenario: &scenario,
+        nodes: &[],
+        faults: &[],
+        events: &[],
+    };
+    fastest(|| {
+        let mut check = C::begin(&known);
+        each_entry(path, |entry| check.add(entry));
+        let finding = check.finding(&Seen {
+            known,
+            is_complete: true,
+        });
+        assert_eq!(finding.verdict, Verdict::Valid, "{}", finding.summary);
+    })
 }
 
 fn fifo() {
@@ -198,6 +220,8 @@ fn main() {
         peak_mb()
     );
     lock();
-    total_queue();
-    println!("peak memory {} MB", peak_mb());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("history.arrow");
+    recording(&path);
+    from_the_file(&path);
 }
