@@ -56,12 +56,16 @@ fn a_bare_host_takes_the_package_and_runs_what_is_in_it() {
         .unwrap();
     let contents = String::from_utf8(contents.stdout).unwrap();
     for file in [
-        "docs/guides/first-run.md",
-        "inventory/lab.yaml",
-        "copyright",
+        "doc/jtest/docs/guides/first-run.md",
+        "doc/jtest/inventory/lab.yaml",
+        "doc/jtest/copyright",
+        "man/man1/jtest-run.1.gz",
+        "bash-completion/completions/jtest",
+        "zsh/vendor-completions/_jtest",
+        "fish/vendor_completions.d/jtest.fish",
     ] {
         assert!(
-            contents.contains(&format!(" ./usr/share/doc/jtest/{file}\n")),
+            contents.contains(&format!(" ./usr/share/{file}\n")),
             "{contents}"
         );
     }
