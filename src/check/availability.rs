@@ -6,7 +6,7 @@
 //! [`BEFORE`] before the injection; it is back as soon as a window of at least a second, long enough for some
 //! confirms at that rate, has nine tenths of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use super::Verdict;
 use super::results::Finding;
 use super::table::{Check, Known, Seen};
 use super::window::FaultTimes;
-use crate::history::operation::{Action, Entry, Nanos, Phase};
+use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
 use crate::inventory::NodeName;
 use crate::schedule::FaultId;
 
@@ -23,6 +23,9 @@ pub const GAP_MIN: Nanos = 100_000_000;
 
 /// For so long before a fault the former rate is looked at.
 pub const BEFORE: Nanos = 10 * SECOND;
+
+/// A node that serves nobody for so long after a heal, to the end of the load, is gone.
+pub const BACK_WITHIN: Nanos = 30 * SECOND;
 
 /// Confirms are counted for each of these.
 const BUCKET: Nanos = 100_000_000;
@@ -150,7 +153,9 @@ impl Check for Confirms {
         let faults = &self.faults;
         let node = self.nodes.entry(entry.node);
         let node = node.or_insert_with(|| Node::new(entry.time, faults.len()));
-        if entry.phase == Phase::Ok {
+        // Whoever is told that the lock is taken was served.
+        let is_told = entry.action == Action::Acquire && entry.cause == Cause::Empty;
+        if entry.phase == Phase::Ok || is_told {
             node.confirm(entry.time, faults);
         }
     }
@@ -180,7 +185,7 @@ impl Check for Confirms {
             nodes: nodes.collect(),
             faults: faults.collect(),
         };
-        let (verdict, summary) = verdict(&data);
+        let (verdict, summary) = verdict(&data, &self.gone(seen));
         Finding {
             verdict,
             summary,
@@ -190,7 +195,7 @@ impl Check for Confirms {
 }
 
 /// Bad is only what never came back.
-fn verdict(data: &Availability) -> (Verdict, String) {
+fn verdict(data: &Availability, gone: &[String]) -> (Verdict, String) {
     let gaps = data.nodes.iter();
     let gaps = gaps.filter_map(|row| Some((row.node.0.as_str(), row.longest?)));
     let longest = gaps.max_by_key(|(_, gap)| gap.length_ns);
@@ -203,13 +208,6 @@ fn verdict(data: &Availability) -> (Verdict, String) {
             seconds(gap.from_ns)
         ),
     };
-    let healed = data.faults.iter().flat_map(|fault| &fault.nodes);
-    let gone = healed.filter(|row| {
-        row.rate_before > 0.0 && row.healed.is_some_and(|healed| healed.first_ns.is_none())
-    });
-    let mut gone: Vec<&str> = gone.map(|row| row.node.0.as_str()).collect();
-    gone.sort_unstable();
-    gone.dedup();
     if data.nodes.iter().all(|row| row.confirms == 0) {
         (Verdict::Unknown, "nothing was confirmed".to_owned())
     } else if gone.is_empty() {
@@ -220,6 +218,28 @@ fn verdict(data: &Availability) -> (Verdict, String) {
             gone.join(" ")
         );
         (Verdict::Invalid, summary)
+    }
+}
+
+impl Confirms {
+    /// The nodes that served before a fault and never after its heal, though the load went on.
+    fn gone(&self, seen: &Seen<'_>) -> Vec<String> {
+        let mut gone = BTreeSet::new();
+        for (at, fault) in self.faults.iter().enumerate() {
+            let went_on = |until: Nanos| self.ended.saturating_sub(until) >= BACK_WITHIN;
+            if !fault.until.is_some_and(went_on) {
+                continue;
+            }
+            let silent = self.nodes.iter().filter(|(_, node)| {
+                let (_, healed) = node.next[at];
+                healed.is_none() && node.rate_before(fault.from) > 0.0
+            });
+            gone.extend(silent.filter_map(|(number, _)| {
+                let name = seen.known.nodes.get(usize::from(*number))?;
+                Some(name.0.clone())
+            }));
+        }
+        gone.into_iter().collect()
     }
 }
 
@@ -285,7 +305,7 @@ impl Node {
         let rate = self.rate_before(fault.from);
         let (injected, healed) = self.next[at];
         let back = |from: Nanos, first: Option<Nanos>| Return {
-            first_ns: first.map(|first| first - from),
+            first_ns: first.map(|first| first.saturating_sub(from)),
             rate_ns: self.returned(from, rate, ended),
         };
         NodeAround {
@@ -307,7 +327,10 @@ impl Node {
 
     fn rate_before(&self, moment: Nanos) -> f64 {
         let until = moment.div_euclid(BUCKET);
-        let from = (moment - BEFORE).max(self.began).div_euclid(BUCKET);
+        let from = moment
+            .saturating_sub(BEFORE)
+            .max(self.began)
+            .div_euclid(BUCKET);
         if until <= from {
             return 0.0;
         }
@@ -325,27 +348,24 @@ impl Node {
         let enough = rate * RETURNED * (length * BUCKET) as f64 / SECOND as f64;
         let begins = moment.div_euclid(BUCKET);
         let last = ended.div_euclid(BUCKET) - length;
-        // Counted bucket by bucket as the window moves on.
-        let mut inside = self.count(begins, begins + length);
-        let mut leaves = self.buckets.partition_point(|(bucket, _)| *bucket < begins);
-        let mut enters = self
-            .buckets
-            .partition_point(|(bucket, _)| *bucket < begins + length);
-        for begin in begins..=last {
-            if inside as f64 >= enough {
-                return Some((begin * BUCKET - moment).max(0));
-            }
-            if let Some((bucket, count)) = self.buckets.get(leaves)
-                && *bucket == begin
-            {
-                inside -= count;
+        if begins <= last && self.count(begins, begins + length) as f64 >= enough {
+            return Some(0);
+        }
+        // The first window that a bucket enters is the fullest of those with it.
+        let first = self.buckets.partition_point(|(bucket, _)| *bucket < begins);
+        let (mut leaves, mut inside) = (first, 0);
+        for (bucket, count) in &self.buckets[first..] {
+            let begin = (bucket - length + 1).max(begins);
+            inside += count;
+            while self.buckets[leaves].0 < begin {
+                inside -= self.buckets[leaves].1;
                 leaves += 1;
             }
-            if let Some((bucket, count)) = self.buckets.get(enters)
-                && *bucket == begin + length
-            {
-                inside += count;
-                enters += 1;
+            if begin > last {
+                return None;
+            }
+            if inside as f64 >= enough {
+                return Some((begin * BUCKET).saturating_sub(moment).max(0));
             }
         }
         None
@@ -423,6 +443,9 @@ mod tests {
         let gap = finding.data.nodes[0].longest.unwrap();
         assert_eq!(gap.until_ns, None);
         assert_eq!(gap.length_ns, 40 * SECOND + 15_000_000);
+        // So soon after a heal nothing is known.
+        let finding = judged_with::<Confirms>(entries.clone(), &[fault(20, Some(31))]);
+        assert_eq!(finding.verdict, Verdict::Valid);
         // Not healed, it need not have.
         let finding = judged_with::<Confirms>(entries, &[fault(20, None)]);
         assert_eq!(finding.verdict, Verdict::Valid);

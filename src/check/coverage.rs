@@ -24,9 +24,9 @@ pub fn faults(plan: &Plan, events: &[Record]) -> Vec<FaultCoverage> {
 
 /// Counts an entry of the history for the faults that were in force at its time.
 pub fn count(faults: &mut [FaultCoverage], entry: &Entry) {
-    if matches!(
+    if !matches!(
         entry.action,
-        Action::Deliver | Action::Drain | Action::Observe
+        Action::Publish | Action::Acquire | Action::Release | Action::Create | Action::Delete
     ) {
         return;
     }
@@ -34,7 +34,9 @@ pub fn count(faults: &mut [FaultCoverage], entry: &Entry) {
         let Some(from) = fault.injected_first_ns else {
             continue;
         };
-        let until = fault.healed_ns.map(|until| until.max(from + LOOK_MIN));
+        let until = fault
+            .healed_ns
+            .map(|until| until.max(from.saturating_add(LOOK_MIN)));
         if entry.time >= from && until.is_none_or(|until| entry.time < until) {
             fault.operations += 1;
         }
@@ -138,7 +140,7 @@ fn shortfall(fault: &FaultCoverage) -> String {
     } else if !fault.heal_proven {
         format!("fault {number} is not proven to be undone")
     } else {
-        format!("no message was published during fault {number}")
+        format!("no client began or ended anything during fault {number}")
     }
 }
 

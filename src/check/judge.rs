@@ -103,7 +103,10 @@ pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
     if checks.look_again() {
         each_entry(&history, |entry| checks.add_again(entry))?;
     }
-    let findings = checks.findings(&Seen { known, is_complete });
+    let findings = checks.findings(&Seen {
+        known,
+        is_complete: evidence.verdict == Verdict::Valid,
+    });
     let reported = manifest.scenario.checks.iter();
     let reported = reported.filter(|(_, weight)| **weight == Weight::Reported);
     let reported = reported.map(|(checker, _)| *checker).collect();
@@ -159,9 +162,11 @@ fn tally(
     let mut tally = Tally::default();
     let mut odd = None;
     let reader = each_entry(path, |entry| {
-        also(entry);
         if odd.is_none() {
             odd = tally.add(entry).err();
+        }
+        if odd.is_none() {
+            also(entry);
         }
     })?;
     if let Some(error) = odd {

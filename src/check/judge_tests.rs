@@ -77,7 +77,7 @@ fn a_fault_without_load_under_it_proves_nothing() {
     assert_eq!(results.coverage.data.faults[0].operations, 0);
     assert_eq!(
         results.reasons,
-        ["not all faults were exercised: no message was published during fault 1"]
+        ["not all faults were exercised: no client began or ended anything during fault 1"]
     );
     let results = judge(Run::default().write().path()).expect("results");
     assert!(results.coverage.data.faults[0].operations > 0);

@@ -21,6 +21,9 @@ use crate::inventory::NodeName;
 const SMALLEST: u64 = 1_000;
 const LARGEST: u64 = 24 * 3600 * 1_000_000_000;
 
+/// So many windows are told, the first ones; a histogram takes 30 kB.
+const WINDOWS_MAX: usize = 1000;
+
 /// Digits that count.
 const DIGITS: u8 = 2;
 
@@ -129,12 +132,12 @@ impl Check for Latencies {
             return;
         }
         let latency = u64::try_from(entry.time.saturating_sub(due)).unwrap_or(0);
+        let of_node = self.nodes.entry(entry.node).or_insert_with(histogram);
+        of_node.saturating_record(latency);
         let window = Window::of(due, &self.faults);
-        for histogram in [
-            self.nodes.entry(entry.node).or_insert_with(histogram),
-            self.windows.entry(window).or_insert_with(histogram),
-        ] {
-            histogram.saturating_record(latency);
+        if self.windows.len() < WINDOWS_MAX || self.windows.contains_key(&window) {
+            let of_window = self.windows.entry(window).or_insert_with(histogram);
+            of_window.saturating_record(latency);
         }
     }
 

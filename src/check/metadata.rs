@@ -169,7 +169,12 @@ impl Check for Objects {
             }
         }
         data.silent = names(&silent, nodes);
-        let (verdict, summary) = judge(&data);
+        let (mut verdict, mut summary) = judge(&data);
+        if verdict == Verdict::Invalid && !seen.is_complete {
+            // What the nodes had before they were a cluster again says nothing of afterwards.
+            verdict = Verdict::Unknown;
+            summary = format!("{summary}; but the run did not come to its end in good order");
+        }
         Finding {
             verdict,
             summary,

@@ -134,6 +134,23 @@ fn a_node_that_was_not_asked_leaves_it_open() {
 }
 
 /// Changes of several clients to one object: who, what, from, until, outcome.
+#[test]
+fn nothing_is_called_broken_before_the_cluster_was_whole_again() {
+    let changes = [
+        entry(1, MAKE, Phase::Invoke),
+        entry(2, MAKE, Phase::Ok),
+        seen_by(0, true),
+        seen_by(1, false),
+    ];
+    assert_eq!(
+        testing::judged::<Objects>(changes).verdict,
+        Verdict::Invalid
+    );
+    let finding = testing::judged_unfinished::<Objects>(changes);
+    assert_eq!(finding.verdict, Verdict::Unknown);
+    assert_eq!((finding.data.missing, finding.data.disagreements), (1, 1));
+}
+
 fn writes() -> impl Strategy<Value = Vec<Write>> {
     let outcome = prop_oneof![
         4 => Just(Phase::Ok),

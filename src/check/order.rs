@@ -9,7 +9,7 @@
 //! Nothing else is: a publish whose connection was lost may reach the queue after what the producer's next
 //! connection sends, and a value that is sent again comes after those that were sent meanwhile.
 //!
-//! Claimed is: **a consumer that receives a message which is not marked as redelivered has received none
+//! Claimed is: **a consumer that receives a message for the first time, not marked as redelivered, has received none
 //! before that comes after it**. It holds for a consumer alone, for each of several that compete, and for the one
 //! that a single-active-consumer queue chose, because
 //!
@@ -22,6 +22,9 @@
 //! may have been lost with it, even if nobody is known to have received it. It counts among what was seen before
 //! a message that is not marked, since whoever had it first had it earlier still.
 //!
+//! A message that comes once more *without* the mark, as from a mirror that took over and had not heard of its
+//! delivery, was in its place when it came first. It is counted as repeated, which is a matter of `duplicates`.
+//!
 //! What other consumers have seen counts as seen before by a consumer that began to subscribe after that: what it
 //! is given, was given later. For two that are subscribed at once nothing is compared: what the broker sent to the
 //! one may be read later than what it sent to the other afterwards, however long that takes. The consumers
@@ -30,7 +33,7 @@
 //!
 //! A message that never comes is no matter of order; `total-queue` looks for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +41,7 @@ use super::Verdict;
 use super::results::{Finding, LISTED_MAX, Value};
 use super::sent::{Publish, Sent};
 use super::table::{Check, Known, Seen};
+use super::value_set::ValueSet;
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
 use crate::inventory::NodeName;
 
@@ -53,7 +57,9 @@ pub struct Order {
     pub redelivered: u64,
     /// Connections of consumers that received something, those of the drain included.
     pub consumers: u64,
-    /// Receipts, not marked, after one of a message that comes later.
+    /// Receipts, not marked, of what had been received before: out of place, and the message is not.
+    pub repeated: u64,
+    /// First receipts, not marked, after one of a message that comes later.
     pub backward: u64,
     /// The first of them, at most [`LISTED_MAX`].
     pub jumps: Vec<Jump>,
@@ -100,6 +106,9 @@ pub struct Orders {
     queues: HashMap<u16, Reached>,
     /// By connection and queue.
     consumers: HashMap<(u32, u16), Consumer>,
+    /// First attempts that were received, and later ones.
+    first_attempts: ValueSet,
+    later_attempts: HashSet<(Value, u16)>,
     counts: Order,
     /// The nodes of the jumps.
     jumped: Vec<u16>,
@@ -224,8 +233,14 @@ impl Orders {
             confirmed_ns: publish.confirmed(),
             received_ns: entry.time,
         };
+        let is_first = if entry.attempt == 0 {
+            self.first_attempts.insert(sighting.value)
+        } else {
+            self.later_attempts.insert((sighting.value, entry.attempt))
+        };
+        self.counts.repeated += u64::from(!is_first && !entry.redelivered);
         let after = consumer.reached.after(publish, &sighting);
-        if let Some(after) = after.filter(|_| !entry.redelivered) {
+        if let Some(after) = after.filter(|_| is_first && !entry.redelivered) {
             self.counts.backward += 1;
             if self.counts.jumps.len() < LISTED_MAX {
                 self.jumped.push(entry.node);

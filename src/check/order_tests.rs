@@ -111,6 +111,17 @@ fn an_attempt_sent_again_has_a_place_of_its_own() {
 }
 
 #[test]
+fn what_comes_once_more_without_the_mark_is_repeated_and_was_in_order() {
+    let mut entries = published();
+    for (time, sequence) in [(3, 0), (4, 1), (5, 0)] {
+        entries.push(delivery(time, 9, sequence, false));
+    }
+    let finding = judged(&entries);
+    assert_eq!(finding.verdict, Verdict::Valid);
+    assert_eq!((finding.data.repeated, finding.data.backward), (1, 0));
+}
+
+#[test]
 fn consumers_are_compared_where_one_began_after_the_other_had_received() {
     let with = |subscribed: Nanos| {
         let mut entries = published();
@@ -365,6 +376,14 @@ proptest! {
         });
         prop_assume!(sent.is_some_and(|sent| sent < first));
         let (one, other) = (entries[first], entries[second]);
+        // What had come, marked, comes once more without the mark then, which is another matter.
+        let is_one = |entry: &&Entry| {
+            entry.action != Action::Publish
+                && (entry.producer, entry.sequence, entry.attempt)
+                    == (one.producer, one.sequence, one.attempt)
+        };
+        let before = entries[..second].iter().filter(is_one);
+        prop_assume!(before.filter(|entry| entry.phase == Phase::Ok).count() == 1);
         entries[first] = Entry { time: one.time, ..other };
         entries[second] = Entry { time: other.time, ..one };
         prop_assert_eq!(judged(&entries).verdict, Verdict::Invalid);

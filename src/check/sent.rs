@@ -101,8 +101,8 @@ impl Sent {
         let producer = &mut self.producers[index];
         publish.position = producer.count;
         producer.count = producer.count.saturating_add(1);
-        let length = producer.first.len() as u64;
-        if entry.attempt > 0 || entry.sequence >= length.saturating_add(SEQUENCE_AHEAD_MAX) {
+        let ahead = u64::from(producer.count).saturating_add(SEQUENCE_AHEAD_MAX);
+        if entry.attempt > 0 || entry.sequence >= ahead {
             self.others.insert(key, publish);
             return;
         }

@@ -51,7 +51,7 @@ pub struct Known<'a> {
 pub struct Seen<'a> {
     /// What was known before.
     pub known: Known<'a>,
-    /// Whether history and drain are complete, so that what was not received is not there.
+    /// Whether there is all the evidence: load, recovery and drain came to their end, and so did the history.
     pub is_complete: bool,
 }
 

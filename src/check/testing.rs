@@ -153,13 +153,26 @@ impl Run<'_> {
 
 /// What a checker finds in these entries of three nodes, had the run no fault and a complete end.
 pub fn judged<C: Check>(entries: impl IntoIterator<Item = Entry>) -> Finding<C::Data> {
-    judged_with::<C>(entries, &[])
+    judged_as::<C>(entries, &[], true)
 }
 
 /// The same, with these faults.
 pub fn judged_with<C: Check>(
     entries: impl IntoIterator<Item = Entry>,
     faults: &[FaultTimes],
+) -> Finding<C::Data> {
+    judged_as::<C>(entries, faults, true)
+}
+
+/// The same, of a run that did not come to its end in good order.
+pub fn judged_unfinished<C: Check>(entries: impl IntoIterator<Item = Entry>) -> Finding<C::Data> {
+    judged_as::<C>(entries, &[], false)
+}
+
+fn judged_as<C: Check>(
+    entries: impl IntoIterator<Item = Entry>,
+    faults: &[FaultTimes],
+    is_complete: bool,
 ) -> Finding<C::Data> {
     let (scenario, nodes) = (scenario(), names());
     let known = Known {
@@ -172,10 +185,7 @@ pub fn judged_with<C: Check>(
     let entries: Vec<Entry> = entries.into_iter().collect();
     entries.iter().for_each(|entry| check.add(entry));
     entries.iter().for_each(|entry| check.add_again(entry));
-    check.finding(&Seen {
-        known,
-        is_complete: true,
-    })
+    check.finding(&Seen { known, is_complete })
 }
 
 /// The run's nodes.

@@ -103,7 +103,7 @@ pub fn text(directory: &Path, manifest: &Manifest, results: &Results) -> anyhow:
         Vec::new()
     });
     let wanted = drawing::wanted(results).into_iter().collect();
-    let pass = Pass::read(directory, nodes.len(), wanted);
+    let pass = Pass::read(directory, manifest, wanted);
     remarks.extend(pass.error.clone());
     let coverage = &results.coverage.data;
     let timeline = timeline(&events, coverage, &nodes);

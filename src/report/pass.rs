@@ -8,6 +8,8 @@ use crate::check::judge::HISTORY_FILE;
 use crate::check::results::Value;
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
 use crate::history::reader::Reader;
+use crate::manifest::Manifest;
+use crate::scenario::WorkloadKind;
 
 /// Operations kept of one value.
 const VALUE_OPERATIONS_MAX: usize = 24;
@@ -20,6 +22,8 @@ pub struct Pass {
     pub operations: BTreeMap<Value, Vec<Operation>>,
     /// Why it could not be read to its end.
     pub error: Option<String>,
+    /// Whether the clients wait for what they get before they go on.
+    waits_for_gets: bool,
     wanted: BTreeSet<Value>,
     open: HashMap<Key, Begun>,
 }
@@ -61,8 +65,10 @@ struct Begun {
 
 impl Pass {
     /// Reads the history of a run directory, as far as it can be read.
-    pub fn read(directory: &Path, nodes: usize, wanted: BTreeSet<Value>) -> Self {
+    pub fn read(directory: &Path, manifest: &Manifest, wanted: BTreeSet<Value>) -> Self {
+        let nodes = manifest.nodes.len();
         let mut pass = Self {
+            waits_for_gets: manifest.scenario.workload.kind == WorkloadKind::Fifo,
             series: Series::new(nodes),
             operations: BTreeMap::new(),
             error: None,
@@ -90,19 +96,27 @@ impl Pass {
                 self.keep(entry, entry.time);
             }
             // Nobody waits for these.
-            Action::Ack | Action::Subscribe | Action::Cancel | Action::Release => {}
-            Action::Publish
-            | Action::Get
-            | Action::Acquire
-            | Action::Create
-            | Action::Delete
-            | Action::Observe => match entry.phase {
-                Phase::Invoke => {
-                    let (at, due) = (entry.time, entry.intended);
-                    self.open.insert(key(entry), Begun { at, due });
+            Action::Ack
+            | Action::Subscribe
+            | Action::Cancel
+            | Action::Release
+            | Action::Observe => {}
+            // Consumers that ask again and again only receive.
+            Action::Get if !self.waits_for_gets => {
+                if entry.phase == Phase::Ok {
+                    self.series.add(entry.time, node, Counted::Received);
+                    self.keep(entry, entry.time);
                 }
-                Phase::Ok | Phase::Fail | Phase::Info => self.complete(entry, node),
-            },
+            }
+            Action::Publish | Action::Get | Action::Acquire | Action::Create | Action::Delete => {
+                match entry.phase {
+                    Phase::Invoke => {
+                        let (at, due) = (entry.time, entry.intended);
+                        self.open.insert(key(entry), Begun { at, due });
+                    }
+                    Phase::Ok | Phase::Fail | Phase::Info => self.complete(entry, node),
+                }
+            }
         }
     }
 

@@ -66,6 +66,9 @@ type Collected = BTreeMap<NodeName, Result<(), CollectError>>;
 /// What a stage may take beyond the deadline of the work that it is made of.
 const MARGIN: Duration = Duration::from_secs(60);
 
+/// The same of the drain: its last question, its consumers' end, the look at objects and the heal.
+const DRAIN_MARGIN: Duration = Duration::from_secs(240);
+
 /// Everything a run needs to know, resolved.
 #[derive(Debug, Clone)]
 pub struct RunPlan {
@@ -345,7 +348,7 @@ impl Run {
             Ok(())
         };
         self.stages
-            .stage(Stage::Drain, deadline + MARGIN, Urgency::Stop, work)
+            .stage(Stage::Drain, deadline + DRAIN_MARGIN, Urgency::Stop, work)
             .await
     }
 

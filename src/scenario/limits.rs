@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::checks::place;
 use super::parse::{HOUR, SECOND, length};
-use super::{QueueType, Scenario, WorkloadKind};
+use super::{QueueType, Scenario, Step, WorkloadKind};
+use crate::catalog::Group;
 use crate::diagnostic::Collector;
 use crate::yaml::{Fields, Value};
 
@@ -88,13 +89,8 @@ pub(super) fn check(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
             );
         }
     }
-    let given = tree.get("queue").and_then(|queue| queue.get("count"));
-    if let Some(count) = given.filter(|_| kind == WorkloadKind::DeadLetter) {
-        to.error(
-            count.place,
-            "the workload `dead-letter` has two queues, and no other number",
-            "remove `count`",
-        );
+    if kind == WorkloadKind::Transient && limits.message_ttl_ms.is_some() {
+        true_clocks(scenario, tree, to);
     }
     if kind == WorkloadKind::Transient && limits.keys().iter().all(|(_, is_set)| !is_set) {
         to.error(
@@ -120,6 +116,25 @@ pub(super) fn check(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
     if kind == WorkloadKind::DeadLetter {
         dead_letters(scenario, tree, to);
     }
+}
+
+/// A broker whose clock jumps lets messages go before their time by any other clock, which would look like loss.
+fn true_clocks(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
+    Step::each_of(&scenario.schedule, "schedule", &mut |path, step| {
+        let Step::Fault(step) = step else {
+            return;
+        };
+        if step.fault.kind.group == Group::Clock {
+            to.error(
+                place(tree, path),
+                format!(
+                    "`{}` makes messages expire at a wrong time",
+                    step.fault.kind.name
+                ),
+                "remove it, or `queue.message_ttl`",
+            );
+        }
+    });
 }
 
 fn dead_letters(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
@@ -210,5 +225,18 @@ mod tests {
             let told = read(kind, queue).unwrap_err();
             assert!(told.contains(said), "{kind} {queue}: {told}");
         }
+    }
+
+    #[test]
+    fn no_clock_goes_wrong_where_messages_expire() {
+        let clock = "name: a\nworkload: {kind: transient}\nqueue: {message_ttl: 1m}\n\
+            schedule:\n- {fault: clock-bump, on: leader, by: +90s, duration: 20s}\n";
+        let told = parse("s.yaml", clock, &[]).unwrap_err().to_string();
+        assert!(
+            told.contains("`clock-bump` makes messages expire at a wrong time"),
+            "{told}"
+        );
+        let length = [("queue".to_owned(), "{max_length: 100}".to_owned())];
+        assert!(parse("s.yaml", clock, &length).is_ok());
     }
 }

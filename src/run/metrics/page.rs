@@ -174,8 +174,8 @@ impl Out<'_> {
             }),
         )?;
         self.counters(
-            "drain_received",
-            "Messages that the drain received from the node",
+            "received",
+            "Messages that consumers and the drain received from the node",
             counts
                 .iter()
                 .map(|(name, counts)| ([("node", name.0.as_str())], counts.received)),
