@@ -241,6 +241,13 @@ pub enum Event {
         /// What, and why.
         what: String,
     },
+    /// The history was written to its end.
+    HistoryEnded {
+        /// Bytes of the file.
+        bytes: u64,
+        /// Its SHA-1, in hexadecimal digits: what it holds is evidence only as it was written.
+        sha1: String,
+    },
     /// The user or a signal asked to stop.
     Interrupted {
         /// How, such as `SIGINT`.

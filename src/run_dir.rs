@@ -8,6 +8,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
+use sha1::{Digest, Sha1};
+
 /// Everything that a run writes in its directory. `jtest runs gc` removes no directory that has anything else in it.
 pub const FILES: [&str; 8] = [
     "events.jsonl",
@@ -19,6 +21,45 @@ pub const FILES: [&str; 8] = [
     "results.json",
     "run.json",
 ];
+
+/// Everything that is collected of a node, in `nodes/NODE`.
+pub const NODE_FILES: [&str; 7] = [
+    "cluster_status.txt",
+    "config",
+    "kernel.log",
+    "log",
+    "queues.txt",
+    "status.json",
+    "unit.log",
+];
+
+/// How many bytes a file has, and their SHA-1 in hexadecimal digits.
+///
+/// # Errors
+///
+/// It cannot be read.
+pub fn digest(path: &Path) -> io::Result<(u64, String)> {
+    let mut hashing = Hashing(Sha1::new());
+    let bytes = io::copy(&mut open(path)?, &mut hashing)?;
+    let digest = hashing.0.finalize();
+    Ok((
+        bytes,
+        digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+    ))
+}
+
+struct Hashing(Sha1);
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Opens a file for reading.
 ///

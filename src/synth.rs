@@ -216,7 +216,8 @@ impl Synth {
                 time: ended,
             });
         }
-        let events = events(ended)?;
+        let (bytes, sha1) = run_dir::digest(&history)?;
+        let events = events(ended, Event::HistoryEnded { bytes, sha1 })?;
         run_dir::write(&directory.join(EVENTS_FILE), events.as_bytes())?;
         Ok(planted)
     }
@@ -250,7 +251,7 @@ impl Synth {
 }
 
 /// A load and a drain that ended in good order.
-fn events(ended: Nanos) -> io::Result<String> {
+fn events(ended: Nanos, history: Event) -> io::Result<String> {
     let proof = DrainProof {
         complete: true,
         evidence: vec!["synthetic: there was no broker".to_owned()],
@@ -260,6 +261,7 @@ fn events(ended: Nanos) -> io::Result<String> {
         ended_well(Stage::Load),
         Event::Drained { proof },
         ended_well(Stage::Drain),
+        history,
     ];
     let mut text = String::new();
     for event in events {

@@ -93,10 +93,12 @@ pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
         coverage::count(&mut faults, entry);
         checks.add(entry);
     })?;
-    let evidence = evidence(&events, history_complete);
+    let damage = damage(&history, &events, &tally)?;
+    let evidence = evidence(&events, history_complete, damage);
     let coverage = coverage::check(&manifest.schedule, &events, faults);
     let mut sums = tally.sums(&names);
-    let is_complete = evidence.data.history_complete && evidence.data.drain_complete;
+    let is_damaged = !evidence.data.damage.is_empty();
+    let is_complete = evidence.data.history_complete && evidence.data.drain_complete && !is_damaged;
     if is_complete {
         find_losses(&history, &known, &tally, &mut sums)?;
     }
@@ -134,7 +136,11 @@ pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
         .fold(Verdict::Valid, |verdict, part| verdict.and(part.verdict));
     let not_valid = parts.iter().filter(|part| part.verdict != Verdict::Valid);
     let reasons = not_valid.map(|part| part.summary.to_owned()).collect();
-    results.verdict = verdict;
+    results.verdict = if is_damaged {
+        Verdict::Unknown
+    } else {
+        verdict
+    };
     results.reasons = reasons;
     Ok(results)
 }
@@ -211,7 +217,11 @@ fn expired_until(known: &Known<'_>) -> Option<Nanos> {
     }
     let mut events = known.events.iter().rev();
     let drained = events.find(|record| matches!(record.event, Event::Drained { .. }))?;
-    Some(drained.time - Nanos::from(ttl) * 1_000_000)
+    Some(
+        drained
+            .time
+            .saturating_sub(Nanos::from(ttl).saturating_mul(1_000_000)),
+    )
 }
 
 fn each_entry(path: &Path, mut take: impl FnMut(&Entry)) -> Result<Reader, HistoryError> {
@@ -252,9 +262,37 @@ pub fn read_events(path: &Path) -> Result<Vec<Record>, JudgeError> {
     }
 }
 
-fn evidence(events: &[Record], history_complete: bool) -> Finding<Evidence> {
+/// What shows that the history is not as the run left it.
+fn damage(path: &Path, events: &[Record], tally: &Tally) -> Result<Vec<String>, JudgeError> {
+    let mut damage = Vec::new();
+    let written = events.iter().rev().find_map(|record| match &record.event {
+        Event::HistoryEnded { bytes, sha1 } => Some((*bytes, sha1)),
+        _ => None,
+    });
+    if let Some((bytes, sha1)) = written {
+        let found = run_dir::digest(path).map_err(|error| HistoryError::Io {
+            path: path.to_owned(),
+            error,
+        })?;
+        if (found.0, &found.1) != (bytes, sha1) {
+            damage.push(format!(
+                "{HISTORY_FILE} is not as the run left it: {} bytes with SHA-1 {}, and were {bytes} with {sha1}",
+                found.0, found.1
+            ));
+        }
+    }
+    if let contradictions @ 1.. = tally.contradictions() {
+        damage.push(format!(
+            "{contradictions} publishes of the history begin or end that cannot have: it was changed"
+        ));
+    }
+    Ok(damage)
+}
+
+fn evidence(events: &[Record], history_complete: bool, damage: Vec<String>) -> Finding<Evidence> {
     let mut data = Evidence {
         history_complete,
+        damage,
         ..Evidence::default()
     };
     let mut under_way = None;
@@ -307,6 +345,7 @@ fn finding_of(data: Evidence) -> Finding<Evidence> {
         .iter()
         .map(|(stage, error)| format!("{stage}: {error}"))
         .collect();
+    missing.extend(data.damage.iter().cloned());
     if !data.history_complete {
         missing.push("the history has no end".to_owned());
     }

@@ -4,8 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::check::testing::{Run, names};
+use crate::history::operation::Phase;
 use crate::history::recorder::Recorder;
 use crate::manifest::MANIFEST_FILE;
+use crate::synth::{Defect, Shape, Synth};
 
 const FILES: [&str; 3] = [MANIFEST_FILE, EVENTS_FILE, HISTORY_FILE];
 
@@ -192,4 +194,51 @@ proptest! {
             to_json(&results).expect("JSON");
         }
     }
+}
+
+#[test]
+fn a_history_that_was_changed_is_never_judged_valid_or_invalid() {
+    let synth = |defect| Synth {
+        shape: Shape::Queue,
+        operations: 40,
+        defect,
+        seed: 3,
+    };
+    let lost = Some((Defect::Lost, 1));
+    for defect in [None, lost] {
+        let directory = tempfile::tempdir().expect("a directory");
+        synth(defect).write(directory.path()).expect("a run");
+        let path = directory.path().join(HISTORY_FILE);
+        let whole = fs::read(&path).expect("history.arrow");
+        let before = judge(directory.path()).expect("results").verdict;
+        assert_eq!(before == Verdict::Valid, defect.is_none());
+        let mut judged = 0;
+        for at in (0..whole.len()).step_by(7) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            fs::write(&path, bytes).expect("history.arrow");
+            if let Ok(results) = judge(directory.path()) {
+                judged += 1;
+                assert_eq!(results.verdict, Verdict::Unknown, "byte {at}");
+                assert_eq!(results.total_queue.data.lost, None, "byte {at}");
+            }
+        }
+        assert!(judged > 10, "{judged}");
+    }
+}
+
+#[test]
+fn publishes_that_end_without_having_begun_are_damage() {
+    let directory = Run::default().write();
+    let path = directory.path().join(HISTORY_FILE);
+    let (recorder, guard) = Recorder::create(&path, &names(), "cafe").expect("history.arrow");
+    recorder.record(Entry {
+        phase: Phase::Ok,
+        ..Default::default()
+    });
+    guard.finish().expect("the history's end");
+    let results = judge(directory.path()).expect("results");
+    assert_eq!(results.verdict, Verdict::Unknown);
+    assert_eq!(results.evidence.data.damage.len(), 1);
+    assert_eq!(results.total_queue.data.lost, None);
 }

@@ -309,6 +309,9 @@ pub struct FaultCoverage {
 pub struct Evidence {
     /// Whether the history was written to its end.
     pub history_complete: bool,
+    /// What shows that the files are not as the run left them; nothing can be judged from them then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damage: Vec<String>,
     /// Whether the drain is proven complete.
     pub drain_complete: bool,
     /// What the brokers answered to that.

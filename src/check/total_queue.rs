@@ -65,9 +65,16 @@ pub struct Tally {
     unknown: BTreeSet<Value>,
     unknown_more: u64,
     foreign: u64,
+    contradictions: u64,
 }
 
 impl Tally {
+    /// Attempts that began before the one before them had ended, or that ended without having begun: no run
+    /// records such, and a damaged file may.
+    pub fn contradictions(&self) -> u64 {
+        self.contradictions
+    }
+
     /// Takes the next entry.
     pub fn add(&mut self, entry: &Entry) -> Result<(), NotAHistory> {
         match entry.action {
@@ -107,6 +114,8 @@ impl Tally {
             producer.received.resize(at + 1, 0);
         }
         let flags = &mut producer.flags[at];
+        let is_open = *flags & OPEN != 0;
+        self.contradictions += u64::from(is_open == (entry.phase == Phase::Invoke));
         match entry.phase {
             Phase::Invoke => {
                 producer.node.get_or_insert(entry.node);

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
@@ -27,6 +27,7 @@ pub struct ExportArgs {
 
 impl ExportArgs {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
+        self.refuse_to_overwrite()?;
         let path = self.run_dir.join(HISTORY_FILE);
         let mut reader = Reader::open(&path).map_err(|error| UsageError(error.to_string()))?;
         let written = match &self.output {
@@ -57,6 +58,33 @@ impl ExportArgs {
             return Ok(Outcome::NotInOrder);
         }
         Ok(Outcome::Done)
+    }
+}
+
+impl ExportArgs {
+    /// What a run left is evidence, and is not written over.
+    fn refuse_to_overwrite(&self) -> anyhow::Result<()> {
+        let Some(output) = &self.output else {
+            return Ok(());
+        };
+        let beside = output
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let directory = beside.unwrap_or(Path::new(".")).canonicalize().ok();
+        let run = self.run_dir.canonicalize().ok();
+        let target = output.canonicalize().ok();
+        let is_inside = |path: Option<PathBuf>| {
+            path.zip(run.as_ref())
+                .is_some_and(|(path, run)| path.starts_with(run))
+        };
+        if is_inside(directory) || is_inside(target) {
+            let text = format!(
+                "{} lies in the run directory, where nothing is to be written over; name another place",
+                output.display()
+            );
+            return Err(UsageError(text).into());
+        }
+        Ok(())
     }
 }
 

@@ -60,6 +60,14 @@ impl SynthArgs {
         };
         let planted = synth.write(&self.dir);
         let planted = planted.with_context(|| format!("write in {}", self.dir.display()))?;
+        if self.defect.is_some() && (planted.len() as u64) < self.times {
+            let text = format!(
+                "only {} of {} could be planted in so few operations; ask for more with --ops",
+                planted.len(),
+                self.times
+            );
+            return Err(UsageError(text).into());
+        }
         let mut text = String::new();
         for planted in planted {
             text.push_str(&format!("{planted}\n"));

@@ -223,7 +223,10 @@ impl State {
             }
             Event::Drained { proof } => self.drained = Some(proof.complete),
             Event::Interrupted { by } => self.interrupted = Some(by.clone()),
-            Event::Note { .. } | Event::Intervened { .. } | Event::FaultIdle { .. } => {}
+            Event::Note { .. }
+            | Event::Intervened { .. }
+            | Event::FaultIdle { .. }
+            | Event::HistoryEnded { .. } => {}
         }
     }
 

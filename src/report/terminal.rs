@@ -243,6 +243,7 @@ fn producers(out: &mut String, queue: &TotalQueue) -> fmt::Result {
     )?;
     for producer in &queue.producers {
         let node = producer.node.as_ref().map_or("", |node| &node.0);
+        let node = visible(node);
         writeln!(
             out,
             "{:<10}{:<8}{:>9}{:>9}{:>7}{:>7}{:>11}{:>10}{:>9}",

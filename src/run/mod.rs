@@ -248,9 +248,14 @@ impl Run {
     }
 
     fn finish_history(&self, recording: RecorderGuard) {
-        if let Err(error) = recording.finish() {
-            let text = format!("history.arrow: {error}");
-            self.stages.emit.note(None, text);
+        let ended = recording.finish();
+        let digest = ended.and_then(|_| run_dir::digest(&self.directory.join(HISTORY_FILE)));
+        match digest {
+            Ok((bytes, sha1)) => self.stages.emit.emit(Event::HistoryEnded { bytes, sha1 }),
+            Err(error) => {
+                let text = format!("history.arrow: {error}");
+                self.stages.emit.note(None, text);
+            }
         }
     }
 

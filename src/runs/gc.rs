@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::dir::{Dir, Kind};
 use super::{LATEST, RunName, Runs, State, point_latest, summary};
 use crate::check::Verdict;
-use crate::run_dir::FILES;
+use crate::run_dir::{FILES, NODE_FILES};
 
 /// Files of one run that are counted.
 const FILES_MAX: usize = 1_000_000;
@@ -144,9 +144,35 @@ fn not_a_run(directory: &Dir) -> Option<String> {
             .is_some_and(|name| FILES.contains(&name.strip_suffix(".new").unwrap_or(name)));
         !is_known || entry.kind != expected
     };
-    let foreign = entries.into_iter().find(is_foreign)?;
-    let name = foreign.name.to_string_lossy().into_owned();
+    let foreign = entries.into_iter().find(is_foreign);
+    let name = match foreign {
+        Some(foreign) => foreign.name.to_string_lossy().into_owned(),
+        None => foreign_of_nodes(directory)?,
+    };
     Some(format!("{name} in it is not a run's; remove it by hand"))
+}
+
+/// Something in `nodes` that no run collects.
+fn foreign_of_nodes(directory: &Dir) -> Option<String> {
+    let nodes = directory.directory("nodes".as_ref()).ok()?;
+    for node in nodes.entries().ok()? {
+        let name = format!("nodes/{}", node.name.to_string_lossy());
+        if node.kind != Kind::Directory {
+            return Some(name);
+        }
+        let Ok(collected) = nodes.directory(&node.name).and_then(|node| node.entries()) else {
+            return Some(name);
+        };
+        let is_known = |file: &super::dir::Entry| {
+            file.name
+                .to_str()
+                .is_some_and(|name| NODE_FILES.contains(&name))
+        };
+        if let Some(foreign) = collected.iter().find(|file| !is_known(file)) {
+            return Some(format!("{name}/{}", foreign.name.to_string_lossy()));
+        }
+    }
+    None
 }
 
 /// Removes what was decided to be removed. A run that has begun to be used since then stays.

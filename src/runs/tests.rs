@@ -255,7 +255,7 @@ fn only_runs_are_removed_and_links_are_not_followed() {
     fs::write(precious.join("run.json"), "mine").expect("a file");
     symlink(outside.path().join("cut"), path.join("linked")).expect("a link");
     symlink(&precious, path.join("cut/20200101T000000Z")).expect("a link");
-    symlink(&precious, path.join(VALID).join("nodes/n1/link")).expect("a link");
+    symlink(&precious, path.join(VALID).join("nodes/n1/log/link")).expect("a link");
     fs::write(path.join(DAMAGED).join("notes.txt"), "mine").expect("a file");
     fs::create_dir_all(path.join("cut/not-a-time")).expect("a directory");
     symlink(&precious, made(path, "odd/20200101T000000Z").join("nodes")).expect("a link");
@@ -297,6 +297,22 @@ fn only_runs_are_removed_and_links_are_not_followed() {
         latest.to_str(),
         Some(KILLED),
         "it points to the newest that is left"
+    );
+}
+
+#[test]
+fn what_no_run_collects_keeps_its_directory() {
+    let directory = runs();
+    let path = directory.path();
+    let foreign = path.join(VALID).join("nodes/n1/chapter1.tex");
+    fs::write(foreign, "mine").expect("a file");
+    let decisions = decided(path, &ALL);
+    let decision = decisions.iter().find(|decision| decision.run == VALID);
+    let decision = decision.expect("a decision");
+    assert_eq!(decision.action, Action::Keep);
+    assert_eq!(
+        decision.why.as_deref(),
+        Some("nodes/n1/chapter1.tex in it is not a run's; remove it by hand")
     );
 }
 

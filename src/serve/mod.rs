@@ -45,7 +45,7 @@ impl Default for Limits {
             connections: 32,
             head: Duration::from_secs(10),
             page: Duration::from_secs(60),
-            connection: Duration::from_secs(1800),
+            connection: Duration::from_secs(300),
         }
     }
 }
