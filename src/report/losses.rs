@@ -122,13 +122,13 @@ fn story(fate: &Fate, groups: Vec<LossGroup>, results: &Results, events: &[Recor
     if let Some(circumstance) = circumstance(fate, is_all, &groups, healed, last) {
         headline += &format!(", {circumstance}");
     }
-    let done = deeds(&lines);
-    if let Some(decisive) = done.first() {
+    let (decisive, others) = deeds(&lines, &nodes);
+    if let Some(decisive) = decisive {
         headline += &format!("; {decisive}");
     }
     headline.push('.');
     let mut points = leadership(first, last, events);
-    points.extend(done.iter().skip(1).map(|deed| format!("Also, {deed}.")));
+    points.extend(others.iter().map(|deed| format!("Also, {deed}.")));
     points.push(
         "Each was published through the node that confirmed it, and its confirm is the last that is known of it: \
          no client received it, and the drain, which is proven complete, did not find it on any node."
@@ -183,21 +183,19 @@ fn was(nodes: &[NodeName], is_all: bool) -> String {
     }
 }
 
-/// What the brokers did that takes messages away, the most decisive first.
-fn deeds(lines: &[&LogLine]) -> Vec<String> {
-    let mut deeds = Vec::new();
-    if let Some(line) = find(lines, "* Losers:") {
-        let losers = erlang_names(&line.text);
-        let winner = find(lines, "* Winner:").map(|line| erlang_names(&line.text));
-        let mut deed = format!(
-            "autoheal then ({}) restarted {}",
-            seconds(line.time_ns),
-            and_names(&losers)
-        );
-        if let Some(winner) = winner.filter(|winner| !winner.is_empty()) {
-            deed += &format!(" and took the queue of {}", and_names(&winner));
+/// What the brokers did that takes messages away: what took those of these nodes, if their logs tell that, and
+/// what else.
+fn deeds(lines: &[&LogLine], nodes: &BTreeSet<&NodeName>) -> (Option<String>, Vec<String>) {
+    let (mut decisive, mut deeds) = (None, Vec::new());
+    let rounds = autoheals(lines);
+    let has_rounds = !rounds.is_empty();
+    for (losers, deed) in rounds {
+        let took = nodes.iter().all(|node| losers.contains(&node.0));
+        if took && decisive.is_none() {
+            decisive = Some(deed);
+        } else {
+            deeds.push(deed);
         }
-        deeds.push(deed);
     }
     let promotions = by_pattern(lines, LogPattern::Promotion);
     for line in promotions.iter().take(4) {
@@ -225,14 +223,33 @@ fn deeds(lines: &[&LogLine]) -> Vec<String> {
             seconds(first.time_ns)
         ));
     }
-    deeds
+    if decisive.is_none() && !has_rounds && !deeds.is_empty() {
+        decisive = Some(deeds.remove(0));
+    }
+    (decisive, deeds)
 }
 
-fn find<'a>(lines: &[&'a LogLine], words: &str) -> Option<&'a LogLine> {
-    lines
-        .iter()
-        .copied()
-        .find(|line| line.pattern == LogPattern::AutohealDecision && line.text.contains(words))
+/// Each decision of autoheal: whom it restarted, and in words.
+fn autoheals(lines: &[&LogLine]) -> Vec<(Vec<String>, String)> {
+    let mut winner = Vec::new();
+    let mut rounds: Vec<(Vec<String>, String)> = Vec::new();
+    for line in by_pattern(lines, LogPattern::AutohealDecision) {
+        if line.text.contains("* Winner:") {
+            winner = erlang_names(&line.text);
+        } else if line.text.contains("* Losers:") {
+            let losers = erlang_names(&line.text);
+            let mut deed = format!(
+                "autoheal then ({}) restarted {}",
+                seconds(line.time_ns),
+                and_names(&losers)
+            );
+            if !winner.is_empty() {
+                deed += &format!(", which took what the side of {} had", and_names(&winner));
+            }
+            rounds.push((losers, deed));
+        }
+    }
+    rounds
 }
 
 fn by_pattern<'a>(lines: &[&'a LogLine], pattern: LogPattern) -> Vec<&'a LogLine> {
