@@ -222,6 +222,25 @@ impl Synth {
         Ok(planted)
     }
 
+    /// What gives the same again, in a directory that is to be named.
+    fn command(&self) -> Vec<String> {
+        let mut command = vec![
+            "jtest".to_owned(),
+            "synth".to_owned(),
+            format!("--workload={}", self.shape.word()),
+            format!("--ops={}", self.operations),
+            format!("--seed={}", self.seed),
+        ];
+        if let Some((defect, times)) = self.defect {
+            let word = clap::ValueEnum::to_possible_value(&defect);
+            let word = word.as_ref().map_or("", |word| word.get_name());
+            command.push(format!("--defect={word}"));
+            command.push(format!("--times={times}"));
+        }
+        command.push("DIR".to_owned());
+        command
+    }
+
     fn manifest(&self) -> io::Result<Manifest> {
         let word = self.shape.word();
         let yaml = format!(
@@ -241,7 +260,7 @@ impl Synth {
             jtest_version: env!("CARGO_PKG_VERSION").to_owned(),
             run_id: RUN_ID.to_owned(),
             started: "2026-01-01T00:00:00Z".to_owned(),
-            command: vec!["jtest".to_owned(), "synth".to_owned()],
+            command: self.command(),
             seed: self.seed,
             scenario,
             nodes: nodes.collect(),

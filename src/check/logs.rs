@@ -154,7 +154,8 @@ impl<'a> Search<'a> {
     }
 }
 
-/// A time of the node's clock on the run's clock; none where the node's offset was not measured.
+/// A time of the node's clock on the run's clock; none where nothing is known of the node. A clock whose offset
+/// was not measured counts as right.
 pub fn on_run_clock(node: &ManifestNode, started: Timestamp, time: Timestamp) -> Option<Nanos> {
     let offset_us = node.facts.as_ref()?.clock_offset_us.unwrap_or(0);
     let since = time.as_nanosecond() - started.as_nanosecond();
