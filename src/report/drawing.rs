@@ -4,8 +4,10 @@ use super::cluster::FaultTimes;
 use super::pass::{Operation, Pass};
 use super::terminal::seconds;
 use crate::check::duplicates::Duplicates;
+use crate::check::exclusive::{Exclusive, Turn};
 use crate::check::fifo::{FalseEmpty, Fifo, Overtaking};
 use crate::check::lock::{HoldTimes, Lock};
+use crate::check::order::Order;
 use crate::check::results::{LostValue, Results, Value};
 use crate::history::operation::{Action, Nanos, Phase};
 use crate::inventory::NodeName;
@@ -111,6 +113,10 @@ pub fn wanted(results: &Results) -> Vec<Value> {
         let examples = duplicates.data.examples.iter().take(DRAWN_MAX);
         wanted.extend(examples.map(|example| example.value));
     }
+    if let Some(order) = &results.findings.order {
+        let jumps = order.data.jumps.iter().take(DRAWN_MAX);
+        wanted.extend(jumps.flat_map(|jump| [jump.late.value, jump.after.value]));
+    }
     if let Some(fifo) = &results.findings.fifo {
         let overtaken = fifo.data.overtaken.iter().take(DRAWN_MAX);
         wanted.extend(overtaken.flat_map(|pair| [pair.value, pair.by]));
@@ -169,6 +175,45 @@ impl Draw<'_> {
         let drawings = examples.filter_map(|example| {
             let caption = format!("{} was received more than once", name(example.value));
             self.values(caption, &[example.value])
+        });
+        drawings.collect()
+    }
+
+    /// Messages that a consumer received after one that comes later.
+    pub fn order(&self, order: &Order) -> Vec<Drawing> {
+        let jumps = order.jumps.iter().take(DRAWN_MAX);
+        let drawings = jumps.filter_map(|jump| {
+            let caption = format!(
+                "{} was received at {}, after {}, which comes later",
+                name(jump.late.value),
+                seconds(jump.late.received_ns),
+                name(jump.after.value)
+            );
+            self.values(caption, &[jump.late.value, jump.after.value])
+        });
+        drawings.collect()
+    }
+
+    /// Consumers of which more than one was active at once.
+    pub fn exclusive(&self, exclusive: &Exclusive) -> Vec<Drawing> {
+        let overlaps = exclusive.overlapping.iter().take(DRAWN_MAX);
+        let drawings = overlaps.filter_map(|overlap| {
+            let row = |turn: &Turn| Row {
+                name: format!(
+                    "{}'s consumer {}",
+                    turn.node.as_ref().map_or("?", |node| node.0.as_str()),
+                    turn.process
+                ),
+                spans: vec![Span {
+                    from: turn.published_ns,
+                    until: Some(turn.received_ns),
+                    class: "fail",
+                    label: format!("is given {}", name(turn.value)),
+                }],
+            };
+            let caption =
+                "Consumers were active by turns, faster than a queue hands over".to_owned();
+            self.lay_out(caption, overlap.turns.iter().map(row).collect())
         });
         drawings.collect()
     }

@@ -194,6 +194,8 @@ fn marks(results: &Results, nodes: &[NodeName]) -> Vec<Mark> {
 fn drawings(draw: &Draw<'_>, results: &Results) -> Vec<(&'static str, Vec<Drawing>)> {
     let lock = results.findings.lock.as_ref();
     let fifo = results.findings.fifo.as_ref();
+    let order = results.findings.order.as_ref();
+    let exclusive = results.findings.exclusive.as_ref();
     let mut drawings = vec![
         ("Lost messages", draw.lost(results)),
         (
@@ -215,6 +217,14 @@ fn drawings(draw: &Draw<'_>, results: &Results) -> Vec<(&'static str, Vec<Drawin
         (
             "The order",
             fifo.map_or_else(Vec::new, |fifo| draw.fifo(&fifo.data)),
+        ),
+        (
+            "The order, as consumers saw it",
+            order.map_or_else(Vec::new, |order| draw.order(&order.data)),
+        ),
+        (
+            "Consumers that were active at once",
+            exclusive.map_or_else(Vec::new, |found| draw.exclusive(&found.data)),
         ),
     ];
     drawings.retain(|(_, drawings)| !drawings.is_empty());

@@ -231,4 +231,15 @@ fn a_jump_and_two_active_consumers_are_told() {
     ] {
         assert!(text.contains(told), "{told}: {text}");
     }
+    let directory = Run::default().write();
+    write(directory.path(), &results).expect("the report");
+    let page = std::fs::read_to_string(directory.path().join("report.html")).expect("a page");
+    for drawn in [
+        "<h3>The order, as consumers saw it</h3>",
+        "message 3 of producer 1 was received at 5.0 s, after message 4 of producer 1, which comes later",
+        "<h3>Consumers that were active at once</h3>",
+        "n3&#39;s consumer 7",
+    ] {
+        assert!(page.contains(drawn), "{drawn}");
+    }
 }
