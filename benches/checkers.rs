@@ -123,7 +123,7 @@ fn check<C: Check>(path: &Path) -> Duration {
             known,
             is_complete: true,
         });
-        assert_eq!(finding.verdict, Verdict::Valid, "{}", finding.summary);
+        assert_ne!(finding.verdict, Verdict::Invalid, "{}", finding.summary);
     })
 }
 
