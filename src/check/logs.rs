@@ -47,7 +47,7 @@ pub fn collect(directory: &Path, manifest: &Manifest, coverage: &Coverage) -> Br
         };
         let mut search = Search::new(node, started, &windows);
         // What was read before an error still explains something.
-        let _ = search.file(BufReader::new(file));
+        let _ = each_line(BufReader::new(file), |line| search.line(line));
         logs.lines.append(&mut search.found);
         logs.left_out += search.left_out;
     }
@@ -106,24 +106,6 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn file(&mut self, file: impl BufRead) -> io::Result<()> {
-        let mut file = file.take(FILE_BYTES_MAX);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = (&mut file)
-                .take(LINE_BYTES_MAX as u64)
-                .read_until(b'\n', &mut line)?;
-            if read == 0 {
-                return Ok(());
-            }
-            if line.last() != Some(&b'\n') && read == LINE_BYTES_MAX {
-                file.skip_until(b'\n')?;
-            }
-            self.line(&String::from_utf8_lossy(&line));
-        }
-    }
-
     fn line(&mut self, line: &str) {
         let text = match head(line) {
             Some(head) => {
@@ -151,6 +133,29 @@ impl<'a> Search<'a> {
             pattern,
             text: text.chars().take(TEXT_CHARS_MAX).collect(),
         });
+    }
+}
+
+/// Every line of a log, its first [`LINE_BYTES_MAX`] bytes at most, up to [`FILE_BYTES_MAX`] of the file.
+///
+/// # Errors
+///
+/// The file cannot be read; the lines before that were given.
+pub fn each_line(file: impl BufRead, mut take: impl FnMut(&str)) -> io::Result<()> {
+    let mut file = file.take(FILE_BYTES_MAX);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = (&mut file)
+            .take(LINE_BYTES_MAX as u64)
+            .read_until(b'\n', &mut line)?;
+        if read == 0 {
+            return Ok(());
+        }
+        if line.last() != Some(&b'\n') && read == LINE_BYTES_MAX {
+            file.skip_until(b'\n')?;
+        }
+        take(String::from_utf8_lossy(&line).trim_end());
     }
 }
 

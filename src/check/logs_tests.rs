@@ -22,7 +22,7 @@ fn search(log: &[u8], clock_offset_us: i64, windows: &[(Nanos, Nanos)]) -> (Vec<
     let node = node(clock_offset_us);
     let started = "2026-11-23T10:51:00Z".parse().expect("a time");
     let mut search = Search::new(&node, started, windows);
-    search.file(Cursor::new(log)).expect("memory is readable");
+    each_line(Cursor::new(log), |line| search.line(line)).expect("memory is readable");
     (search.found, search.left_out)
 }
 

@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -15,7 +15,7 @@ use serde::ser::SerializeTuple;
 
 use super::escape::json_length;
 use super::files;
-use crate::check::logs::{head, on_run_clock, pattern};
+use crate::check::logs::{each_line, head, on_run_clock, pattern};
 use crate::check::results::FaultCoverage;
 use crate::history::operation::Nanos;
 use crate::manifest::{Manifest, ManifestNode};
@@ -24,10 +24,6 @@ use crate::manifest::{Manifest, ManifestNode};
 const LINES_MAX: usize = 8000;
 /// Bytes that they take in it.
 const BYTES_MAX: usize = 1_000_000;
-/// Bytes read of one file; as many as are collected of it.
-const FILE_BYTES_MAX: u64 = 64 << 20;
-/// Bytes of a line that are looked at.
-const LINE_BYTES_MAX: usize = 4096;
 /// Characters of a line that are kept.
 const TEXT_CHARS_MAX: usize = 300;
 /// Before a fault and after its heal lines matter for so long.
@@ -116,7 +112,7 @@ impl Logs {
                     kept: &mut kept,
                 };
                 // What was read before an error still explains something.
-                let _ = search.read(BufReader::new(file));
+                let _ = each_line(BufReader::new(file), |line| search.line(line));
             }
             logs.left_out += kept.left_out;
             best.extend(kept.lines);
@@ -261,24 +257,6 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn read(&mut self, file: impl BufRead) -> io::Result<()> {
-        let mut file = file.take(FILE_BYTES_MAX);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = (&mut file)
-                .take(LINE_BYTES_MAX as u64)
-                .read_until(b'\n', &mut line)?;
-            if read == 0 {
-                return Ok(());
-            }
-            if line.last() != Some(&b'\n') && read == LINE_BYTES_MAX {
-                file.skip_until(b'\n')?;
-            }
-            self.line(String::from_utf8_lossy(&line).trim_end());
-        }
-    }
-
     fn line(&mut self, line: &str) {
         let text = match split(line) {
             Some((time, level, text)) => {
