@@ -57,6 +57,12 @@ async fn running_with(
     }
 }
 
+const STATE: &str = "
+    systemctl status --no-pager --lines 20 rabbitmq-server
+    rabbitmqctl -q list_queues name state messages 2>&1
+    tail -n 40 /var/log/rabbitmq/rabbit@*.log
+    true";
+
 impl Running {
     /// Waits until so many more attempts were confirmed.
     async fn more_oks(&self, count: usize) {
@@ -70,9 +76,22 @@ impl Running {
     async fn until(&self, seconds: u64, condition: impl Fn() -> bool) {
         let begin = Instant::now();
         while !condition() {
-            assert!(begin.elapsed() < Duration::from_secs(seconds), "too late");
+            if begin.elapsed() > Duration::from_secs(seconds) {
+                self.too_late().await;
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// With what tells why.
+    async fn too_late(&self) -> ! {
+        let counts = [Phase::Invoke, Phase::Ok, Phase::Fail, Phase::Info]
+            .map(|phase| (phase, self.memory.publishes(phase).len()));
+        let state = self.broker.shell(STATE).await;
+        panic!(
+            "too late: {counts:?}, the load ended: {}\n{state}",
+            self.load.is_finished()
+        );
     }
 
     fn infos(&self, cause: Cause) -> usize {
@@ -200,6 +219,11 @@ pub async fn a_broker_that_blocks_publishers_makes_confirms_time_out(broker: Bro
 pub async fn a_killed_broker_loses_the_connection_and_nothing_confirmed(broker: Broker) {
     let running = running(broker, "killed", 200, Duration::from_secs(10)).await;
     running.more_oks(1_000).await;
+    // The broker confirms a queue that it writes to disk up to two seconds later.
+    running
+        .broker
+        .shell("rabbitmqctl -q eval 'mnesia:sync_log().'")
+        .await;
     running
         .broker
         .shell("systemctl kill -s KILL rabbitmq-server")
