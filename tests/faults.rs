@@ -166,7 +166,7 @@ async fn a_cut_is_proven_and_leaves_no_trace() {
 
 #[tokio::test]
 #[ignore = "needs the local lab; scripts/test runs it"]
-async fn cuts_one_way_of_some_ports_flapping_and_with_a_bridge_are_proven_and_leave_no_trace() {
+async fn cuts_of_every_form_are_proven_and_leave_no_trace() {
     let lab = Lab::connect().await;
     lab.listen().await;
     let before = lab.sh_all(FIREWALL).await;
@@ -181,12 +181,19 @@ async fn cuts_one_way_of_some_ports_flapping_and_with_a_bridge_are_proven_and_le
         bridge: name(3),
         sides: [vec![name(1), name(2)], vec![name(4), name(5)]],
     };
+    let all = || (1..=5).map(name).collect();
+    let with_leader = Groups::WithLeader {
+        order: all(),
+        others: 1,
+    };
     let schedule = [
         cut_with(1, halves(), Some(("direction", "in"))),
         cut_with(2, halves(), Some(("direction", "out"))),
         cut_with(3, halves(), Some(("ports", "25672"))),
         cut_with(4, halves(), Some(("flap", "5ms"))),
         cut_with(5, bridge, None),
+        cut_with(6, Groups::MajoritiesRing(all()), None),
+        cut_with(7, with_leader, None),
     ];
     let events = Arc::new(Events::default());
     let hold = lab.acquire("cuts", LEASE, events.clone()).await.unwrap();

@@ -409,6 +409,22 @@ pub static KINDS: &[Kind] = &[
         undo: "what was mounted on top of it is taken away",
     },
     Kind {
+        name: "lose-unsynced",
+        group: Group::Disk,
+        about: "The broker is killed, and what was written to its file system and not synced is lost, as by a loss of power; it is started again at the heal.",
+        aim: Nodes,
+        lasting: Lasting,
+        parameters: &[],
+        needs: &[
+            &[Need::Systemd],
+            &[Need::Perl],
+            &[Need::OwnExt4],
+            &[Need::OwnKernel],
+        ],
+        proof: "the process id from before is gone, and so is a file written just before and not synced",
+        undo: "the file system is mounted, and the service started, where it ran before",
+    },
+    Kind {
         name: "flip-bits",
         group: Group::Disk,
         about: "Bits of a file of the broker are flipped.",

@@ -25,6 +25,8 @@ pub enum Need {
     Faketime,
     /// A file system that holds the broker's data and nothing else.
     OwnFilesystem,
+    /// The same, and of a kind that can be shut down with what waits to be written.
+    OwnExt4,
     /// Freezing a file system.
     Fsfreeze,
     /// Changing the limits of a running process.
@@ -39,7 +41,7 @@ pub enum Need {
 
 impl Need {
     /// All of them, in the order in which people are told.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Iptables,
         Self::Statistic,
         Self::Recent,
@@ -50,6 +52,7 @@ impl Need {
         Self::Perl,
         Self::Faketime,
         Self::OwnFilesystem,
+        Self::OwnExt4,
         Self::Fsfreeze,
         Self::Prlimit,
         Self::OwnKernel,
@@ -70,6 +73,7 @@ impl Need {
             Self::Perl => "perl",
             Self::Faketime => "libfaketime",
             Self::OwnFilesystem => "own-filesystem",
+            Self::OwnExt4 => "own-ext4",
             Self::Fsfreeze => "fsfreeze",
             Self::Prlimit => "prlimit",
             Self::OwnKernel => "own-kernel",
@@ -95,6 +99,7 @@ impl Need {
             Self::OwnFilesystem => {
                 "a file system of its own, mounted at /var/lib/rabbitmq, so that nothing else suffers"
             }
+            Self::OwnExt4 => "an ext4 file system of its own, mounted at /var/lib/rabbitmq",
             Self::Fsfreeze | Self::Prlimit => "apt-get install util-linux",
             Self::OwnKernel => "a real or virtual machine: a container shares its kernel",
             Self::OwnClock => {

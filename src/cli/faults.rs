@@ -150,16 +150,18 @@ fn markdown() -> String {
     text
 }
 
-/// What hosts cannot have, and why.
+/// How what was not synced is lost, and where it cannot be.
 const UNSYNCED: &str = "
-## Not here: unsynced writes lost without a crash of the host
+## Unsynced writes
 
 A process that is killed loses nothing of what it has written: the kernel has it, synced or not, and writes it out.
-What was written and not synced is lost with the kernel, so it is a matter of true machines: `power-cycle` resets
-the kernel at once, and proves that what was written last and not synced is gone. A container cannot have that:
-its kernel is its host's. A file system that forgets unsynced writes on demand (LazyFS, by FUSE; or a
-device-mapper target under the data directory) would have to be mounted under the broker before it starts, which is
-a change to the host that is not undone by a lease, so no fault here does it.
+What was written and not synced is lost with the kernel (`power-cycle`), or with the file system: `lose-unsynced`
+tells ext4 to shut down at once and throw away what it has not written, and mounts it anew, which replays the journal
+as after a loss of power. What the kernel wrote out by itself before, some seconds after it was written at the latest
+for a file's name and half a minute for its contents, stays. Nothing has to be mounted under the broker beforehand, as
+LazyFS or a target of the device mapper would have to be. Refused are a container, for what it mounts is in most cases
+mounted outside of it, too, and would stay shut down there; a file system that holds more than the broker's data, or
+another than ext4; one that is mounted twice; and one where another process has a file open.
 ";
 
 /// How faults add up.

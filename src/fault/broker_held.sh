@@ -1,7 +1,7 @@
 # Whether the broker cannot be had because of another fault of ours, and why.
 
 # The kinds that take a broker away, or its application where the cluster pauses a minority.
-held_kinds=' partition kill terminate stop pause restart stop-app clock-bump clock-drift clock-strobe forget reset reboot power-cycle '
+held_kinds=' partition kill terminate stop pause restart stop-app clock-bump clock-drift clock-strobe forget reset lose-unsynced reboot power-cycle '
 # How long a broker may take to come back, in hundredths of a second.
 held_recovery=6000
 

@@ -43,6 +43,7 @@ mod resource;
 pub mod status;
 #[cfg(test)]
 mod testing;
+mod unsynced;
 mod volley;
 
 pub use self::renewal::Away;

@@ -85,7 +85,7 @@ fn process(before: &Look) -> Result<&str, String> {
     }
 }
 
-fn gone(before: &Look, now: &Look) -> Finding {
+pub(super) fn gone(before: &Look, now: &Look) -> Finding {
     let others = value(before, "others");
     if value(before, "process").is_empty() && value(now, "process").is_empty() && !others.is_empty()
     {
@@ -132,7 +132,7 @@ fn thawed(before: &Look, now: &Look) -> Finding {
     }
 }
 
-fn runs(before: &Look, now: &Look) -> Finding {
+pub(super) fn runs(before: &Look, now: &Look) -> Finding {
     match (value(before, "process"), value(now, "process")) {
         ("", _) => Ok("it did not run before either".into()),
         (_, "") => Err("it does not run".into()),

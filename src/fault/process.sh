@@ -46,6 +46,10 @@ process_others() {
 }
 
 look() {
+  process_look "$@"
+}
+
+process_look() {
   look_id=$(process_id "$2")
   echo "process=${look_id%% *}"
   echo "state=${look_id##* }"

@@ -4,6 +4,7 @@
 use super::recipe::Recipe;
 use super::{
     FaultError, Field, app, clock, discipline, disk, membership, packet, process, reboot, resource,
+    unsynced,
 };
 use crate::catalog::Settings;
 use crate::schedule::PlannedFault;
@@ -34,6 +35,7 @@ const RECIPES: &[(&str, Make)] = &[
     ("fill-disk", disk::fill),
     ("slow-disk", disk::slow),
     ("read-only-disk", disk::read_only),
+    ("lose-unsynced", unsynced::lose),
     ("flip-bits", disk::flip),
     ("truncate-file", disk::truncate),
     ("memory-alarm", resource::memory_alarm),

@@ -23,6 +23,9 @@ abilities_faketime() {
 abilities_own_filesystem() {
   [ "$(findmnt --noheadings --output TARGET --target /var/lib/rabbitmq)" = /var/lib/rabbitmq ]
 }
+abilities_own_ext4() {
+  [ "$(findmnt --noheadings --output FSTYPE,FSROOT --mountpoint /var/lib/rabbitmq | tr -s ' ')" = 'ext4 /' ]
+}
 abilities_try iptables abilities_iptables
 abilities_try xt_statistic abilities_rule -m statistic --mode random --probability 0.5
 abilities_try xt_recent abilities_rule -m recent --name jtest --rcheck
@@ -33,6 +36,7 @@ abilities_try systemd test -d /run/systemd/system
 abilities_try perl command -v perl
 abilities_try libfaketime abilities_faketime
 abilities_try own-filesystem abilities_own_filesystem
+abilities_try own-ext4 abilities_own_ext4
 abilities_try fsfreeze command -v fsfreeze
 abilities_try prlimit command -v prlimit
 abilities_try own-kernel machine_has_own_kernel
