@@ -245,7 +245,18 @@ fn each_fault_bites_and_is_undone() {
         );
     }
     await_brokers(&lab);
-    // Both need something that only others bring: a client, and another leader.
+    assert_clean(&lab);
+    assert_eq!(lab.firewalls(), firewalls);
+}
+
+#[test]
+#[ignore = "needs the local lab; scripts/test runs it"]
+fn faults_of_a_run_are_undone_while_its_load_goes_on() {
+    let lab = Lab::hold();
+    deploy(&lab);
+    await_brokers(&lab);
+    let firewalls = lab.firewalls();
+    // It needs another leader.
     let leads = "rabbitmqctl -q list_queues name leader 2>/dev/null | grep -c 'jtest.queue.*rabbit@n1' || true";
     let follower = if lab.on(1, leads).trim() == "1" {
         "n2"
