@@ -86,6 +86,20 @@ pub struct NodeView {
     /// Its own alarms that block publishers, such as `memory`.
     #[serde(default)]
     pub alarms: Vec<String>,
+    /// Who leads the queue in its eyes; a node that holds itself for the leader says itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<NodeName>,
+}
+
+/// How a node's clocks stand to the control node's, in microseconds; positive where they are ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeClock {
+    /// The host's.
+    pub host_us: i64,
+    /// The broker's, by which it writes its log; `None` where it did not answer.
+    pub broker_us: Option<i64>,
+    /// How far they may be wrong.
+    pub error_us: u64,
 }
 
 /// Why a drain is or is not proven complete.
@@ -212,6 +226,15 @@ pub enum Event {
         views: BTreeMap<NodeName, NodeView>,
         /// The node that leads the queue, where one knows.
         leader: Option<NodeName>,
+    },
+    /// A node's clocks are off by so much from now on; told where that changed.
+    ClockMeasured {
+        /// Whose.
+        node: NodeName,
+        /// How much.
+        clock: NodeClock,
+        /// When they were last found to be off as told before, or when that was told.
+        since: Nanos,
     },
     /// Counts so far, about once a second while clients work; for whoever watches.
     Progress {

@@ -11,6 +11,7 @@
   const ROWS_MAX = 400;
   const BANDS_MAX = 500;
   const LABELLED_MAX = 20;
+  const SIGHTS_MAX = 200;
   let picked = null;
 
   // The plots
@@ -64,16 +65,15 @@
       });
     }
     if (data.leaders.length > 0) {
-      const x = data.leaders.map(([at]) => at);
-      const y = data.leaders.map(([, node]) => node);
-      const end = views.length > 0 ? views[views.length - 1].at : x[x.length - 1];
+      const words = (led) => plain(data.nodes[led.node] + " leads, it says, " + seconds(led.from) + " to " + seconds(led.until));
       traces.push({
-        type: "scatter", mode: "lines+markers", name: "leader of the queue", yaxis: "y3",
-        x: x.concat(end), y: y.concat(y[y.length - 1]),
-        line: { color: colour("leader"), width: 2, shape: "hv" },
-        marker: { symbol: "star", size: x.map(() => x.length > 40 ? 4 : 10).concat(1) },
-        text: y.concat(y[y.length - 1]).map((node) => node === null ? "nobody" : plain(data.nodes[node])),
-        hovertemplate: "leader: %{text}<extra></extra>",
+        type: "scatter", mode: "lines+markers", name: "leads the queue, as it says", yaxis: "y3",
+        x: data.leaders.flatMap((led) => [led.from, led.until, null]),
+        y: data.leaders.flatMap((led) => [led.node, led.node, null]),
+        line: { color: colour("leader"), width: 2 },
+        marker: { symbol: "star", size: data.leaders.flatMap(() => [data.leaders.length > 20 ? 4 : 10, 1, 1]) },
+        text: data.leaders.flatMap((led) => [words(led), words(led), null]),
+        hovertemplate: "%{text}<extra></extra>",
       });
     }
     if (data.marks.length > 0) {
@@ -86,6 +86,29 @@
       });
     }
     return traces;
+  }
+
+  // Whom a node sees, written where there is room for it.
+  function sights([from, until]) {
+    const written = [];
+    const width = Math.max(plot.clientWidth - 80, 200);
+    for (const node of data.nodes.keys()) {
+      let begun = 0;
+      for (let place = 1; place < data.views.length; place += 1) {
+        const said = data.views[begun].nodes[node].said;
+        const isLast = place === data.views.length - 1;
+        if (!isLast && data.views[place].nodes[node].said === said) continue;
+        const [left, right] = [Math.max(data.views[begun].at, from), Math.min(data.views[place].at, until)];
+        begun = place;
+        const text = said.split(";")[0];
+        if ((right - left) / (until - from) * width < text.length * 6 + 8) continue;
+        written.push({
+          x: (left + right) / 2, y: node, xref: "x", yref: "y3", yshift: -8, showarrow: false,
+          text: plain(text), font: { size: 10, color: colour("text") },
+        });
+      }
+    }
+    return written.slice(0, SIGHTS_MAX);
   }
 
   function bands([from, until]) {
@@ -125,7 +148,7 @@
     if (picked !== null) {
       shapes.push({ ...whole, layer: "above", type: "line", x0: picked, x1: picked, line: { color: colour("link"), width: 2 } });
     }
-    return { shapes, annotations };
+    return { shapes, annotations: annotations.concat(sights([from, until])) };
   }
 
   function loadRange() {
@@ -269,8 +292,8 @@
   plot.on("plotly_click", (event) => pick(Number(event.points[0].x)));
   plot.on("plotly_relayout", (change) => {
     if (byId("when").value === "shown") showLogs();
-    // Which bands are drawn, and whether with their numbers, depends on what is in view.
-    if (data.faults.length > LABELLED_MAX && Object.keys(change).some((key) => key.startsWith("xaxis"))) draw(shownRange());
+    // Which bands and words are drawn depends on what is in view.
+    if (Object.keys(change).some((key) => key.startsWith("xaxis"))) draw(shownRange());
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(shownRange()));
   // Paper is light and narrow.

@@ -185,8 +185,7 @@ fn nodes_that_say_they_are_parted_explain_it() {
         let names = ["n1", "n2", "n3"].map(|name| NodeName(name.into()));
         let view = NodeView {
             running: names[..running].to_vec(),
-            partitions: Vec::new(),
-            alarms: Vec::new(),
+            ..NodeView::default()
         };
         let event = Event::ClusterView {
             views: BTreeMap::from([(names[0].clone(), view)]),

@@ -113,7 +113,7 @@ pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
     let reported = reported.filter(|(_, weight)| **weight == Weight::Reported);
     let reported = reported.map(|(checker, _)| *checker).collect();
     let sends = manifest.scenario.workload.kind.sends();
-    let logs = logs::collect(directory, &manifest, &coverage.data);
+    let logs = logs::collect(directory, &manifest, &events, &coverage.data);
     let mut results = Results {
         format_version: FORMAT_VERSION,
         verdict: Verdict::Valid,

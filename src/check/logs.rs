@@ -13,8 +13,11 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use super::node_clock::{NodeClocks, Times, Writer};
 use super::results::{BrokerLogs, Coverage, LogLine, LogPattern};
+use crate::event::Record;
 use crate::history::operation::Nanos;
+use crate::inventory::NodeName;
 use crate::manifest::{Manifest, ManifestNode};
 use crate::run_dir;
 
@@ -35,19 +38,29 @@ const LINE_BYTES_MAX: usize = 4096;
 const TEXT_CHARS_MAX: usize = 300;
 
 /// The telling lines of all nodes, by time and node.
-pub fn collect(directory: &Path, manifest: &Manifest, coverage: &Coverage) -> BrokerLogs {
+pub fn collect(
+    directory: &Path,
+    manifest: &Manifest,
+    events: &[Record],
+    coverage: &Coverage,
+) -> BrokerLogs {
     let mut logs = BrokerLogs::default();
     let Ok(started) = manifest.started.parse::<Timestamp>() else {
         return logs;
     };
     let windows = windows(coverage);
     for node in &manifest.nodes {
-        let Some(file) = open(directory, node) else {
+        let file = || Some(BufReader::new(open(directory, node)?));
+        let (Some(clocks), Some(log)) = (NodeClocks::of(node, started, events), file()) else {
             continue;
         };
-        let mut search = Search::new(node, started, &windows);
         // What was read before an error still explains something.
-        let _ = each_line(BufReader::new(file), |line| search.line(line));
+        let times = clocks.times(Writer::Broker, |take| {
+            let _ = file()
+                .map(|log| each_line(log, |line| stamp(line).into_iter().for_each(&mut *take)));
+        });
+        let mut search = Search::new(&node.name, times, &windows);
+        let _ = each_line(log, |line| search.line(line));
         logs.lines.append(&mut search.found);
         logs.left_out += search.left_out;
     }
@@ -83,8 +96,8 @@ fn windows(coverage: &Coverage) -> Vec<(Nanos, Nanos)> {
 
 /// The search through one node's log.
 struct Search<'a> {
-    node: &'a ManifestNode,
-    started: Timestamp,
+    node: &'a NodeName,
+    times: Times<'a>,
     windows: &'a [(Nanos, Nanos)],
     /// The time of the last line that had one; lines without one continue it.
     time: Option<Nanos>,
@@ -94,10 +107,10 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(node: &'a ManifestNode, started: Timestamp, windows: &'a [(Nanos, Nanos)]) -> Self {
+    fn new(node: &'a NodeName, times: Times<'a>, windows: &'a [(Nanos, Nanos)]) -> Self {
         Self {
             node,
-            started,
+            times,
             windows,
             time: None,
             counts: BTreeMap::new(),
@@ -109,7 +122,7 @@ impl<'a> Search<'a> {
     fn line(&mut self, line: &str) {
         let text = match head(line) {
             Some(head) => {
-                self.time = on_run_clock(self.node, self.started, head.time);
+                self.time = Some(self.times.next(head.time));
                 head.text
             }
             None => line,
@@ -129,7 +142,7 @@ impl<'a> Search<'a> {
         *count += 1;
         self.found.push(LogLine {
             time_ns,
-            node: self.node.name.clone(),
+            node: self.node.clone(),
             pattern,
             text: text.chars().take(TEXT_CHARS_MAX).collect(),
         });
@@ -159,14 +172,6 @@ pub fn each_line(file: impl BufRead, mut take: impl FnMut(&str)) -> io::Result<(
     }
 }
 
-/// A time of the node's clock on the run's clock; none where nothing is known of the node. A clock whose offset
-/// was not measured counts as right.
-pub fn on_run_clock(node: &ManifestNode, started: Timestamp, time: Timestamp) -> Option<Nanos> {
-    let offset_us = node.facts.as_ref()?.clock_offset_us.unwrap_or(0);
-    let since = time.as_nanosecond() - started.as_nanosecond();
-    Nanos::try_from(since - i128::from(offset_us) * 1000).ok()
-}
-
 /// A line of a broker's log in its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head<'a> {
@@ -192,6 +197,10 @@ pub fn head(line: &str) -> Option<Head<'_>> {
         _ => text,
     };
     Some(Head { time, level, text })
+}
+
+fn stamp(line: &str) -> Option<Timestamp> {
+    Some(head(line)?.time)
 }
 
 /// The known wording, the first that fits; in the order of what says most.

@@ -21,7 +21,11 @@ fn node(clock_offset_us: i64) -> ManifestNode {
 fn search(log: &[u8], clock_offset_us: i64, windows: &[(Nanos, Nanos)]) -> (Vec<LogLine>, u64) {
     let node = node(clock_offset_us);
     let started = "2026-11-23T10:51:00Z".parse().expect("a time");
-    let mut search = Search::new(&node, started, windows);
+    let Some(clocks) = NodeClocks::of(&node, started, &[]) else {
+        return Default::default();
+    };
+    let times = clocks.times(Writer::Broker, |_| panic!("one offset held"));
+    let mut search = Search::new(&node.name, times, windows);
     each_line(Cursor::new(log), |line| search.line(line)).expect("memory is readable");
     (search.found, search.left_out)
 }

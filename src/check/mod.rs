@@ -14,6 +14,7 @@ pub mod lock;
 pub mod logs;
 pub mod losses;
 pub mod metadata;
+pub mod node_clock;
 pub mod order;
 pub mod results;
 #[cfg(test)]

@@ -79,9 +79,10 @@ pub(super) fn line(record: &Record) -> Option<String> {
         Event::Interrupted { by } => {
             format!("{by}: healing, collecting, judging (once more: heal and go)")
         }
-        Event::ClusterView { .. } | Event::HistoryEnded { .. } | Event::Progress { .. } => {
-            return None;
-        }
+        Event::ClusterView { .. }
+        | Event::ClockMeasured { .. }
+        | Event::HistoryEnded { .. }
+        | Event::Progress { .. } => return None,
     };
     Some(format!("{} {}", stamp(record.time), on_one_line(&text)))
 }

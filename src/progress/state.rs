@@ -226,6 +226,7 @@ impl State {
             Event::Note { .. }
             | Event::Intervened { .. }
             | Event::FaultIdle { .. }
+            | Event::ClockMeasured { .. }
             | Event::HistoryEnded { .. } => {}
         }
     }

@@ -210,7 +210,7 @@ impl Broker {
 
     /// Whether every node sees every node running and none reports a partition.
     async fn is_one_cluster(&self) -> bool {
-        let (views, _) = self.views().await;
+        let views = self.views().await;
         views.len() == self.members.len()
             && views
                 .values()

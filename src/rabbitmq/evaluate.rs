@@ -63,14 +63,14 @@ pub(super) async fn evaluate<T: DeserializeOwned>(
     })
 }
 
-fn wrapped(expression: &str) -> String {
+pub(super) fn wrapped(expression: &str) -> String {
     format!(
         "Value = begin\n{expression}end,\n\
          lists:flatten([io_lib:format(\"~2.16.0b\", [Byte]) || <<Byte>> <= iolist_to_binary(rabbit_json:encode(Value))]).\n"
     )
 }
 
-fn understand<T: DeserializeOwned>(said: &str) -> Result<T, String> {
+pub(super) fn understand<T: DeserializeOwned>(said: &str) -> Result<T, String> {
     let strange = || {
         let shown: String = said.chars().take(300).collect();
         format!("the broker answered {shown:?}")

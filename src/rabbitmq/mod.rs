@@ -5,6 +5,7 @@
 //!   [`ready`] the queue and the proof
 //! - [`evaluate`]: how a broker is asked
 //! - [`status`]: what each node says of the cluster and of the queue
+//! - [`watch`]: the same in short, again and again while a run goes on, with the nodes' clocks
 //! - [`metadata`]: policies, users and virtual hosts, and what each node has of them
 //! - [`recover`]: waiting for a whole cluster, and the restart that `ignore` needs
 //! - [`collect`]: logs and configuration come home
@@ -20,6 +21,7 @@ pub mod recover;
 mod setup;
 pub mod status;
 mod survey;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -145,7 +145,7 @@ impl Broker {
     /// Under `ignore`: if the nodes report partitions, restarts the application of every node
     /// outside the side that is kept, the largest one, and tells so.
     pub async fn end_ignored_partition(&self, emit: &dyn Emit) -> Result<(), RecoverError> {
-        let (views, _) = self.views().await;
+        let views = self.views().await;
         if views.values().all(|view| view.partitions.is_empty()) {
             return Ok(());
         }
@@ -241,7 +241,7 @@ mod tests {
             view: NodeView {
                 running: names(running),
                 partitions: names(partitions),
-                alarms: Vec::new(),
+                ..NodeView::default()
             },
             queues: vec![Ok(QueueAnswer {
                 leader: Some(NodeName("n1".into())),

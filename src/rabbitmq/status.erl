@@ -1,25 +1,8 @@
 %% What this node says of the cluster and of the queues, all asked at once.
 %% Serving: this node's own start is at its end. Others list a node as running before that, and it may
 %% hang there.
-%% Running: nodes with the broker's application up. Partitions: nodes this one was cut from.
 %% The counts are the leader's own at this moment, not the statistics that `list_queues` shows:
 %% for a quorum queue a consistent query, which a majority has to answer.
-Running = fun() ->
-    case erlang:function_exported(rabbit_nodes, list_running, 0) of
-        true -> rabbit_nodes:list_running();
-        false -> rabbit_nodes:all_running()
-    end
-end,
-Partitions = fun() ->
-    case erlang:function_exported(rabbit_node_monitor, partitions, 1) of
-        true -> lists:usort(lists:append([Cut || {_, Cut} <- rabbit_node_monitor:partitions([node()])]));
-        false -> []
-    end
-end,
-%% A node knows the alarms of all; here its own count.
-Alarms = fun() ->
-    lists:usort([Source || {{resource_limit, Source, Node}, _} <- rabbit_alarm:get_alarms(), Node =:= node()])
-end,
 %% Ra 3, in RabbitMQ 4.3, takes no funs any more; earlier ones take nothing else.
 Query = fun(Function) ->
     {ok, Version} = application:get_key(ra, vsn),
@@ -76,9 +59,6 @@ Queue = fun(Name) ->
             end;
         _ -> #{absent => true}
     end
-end,
-Try = fun(Ask) ->
-    try Ask() catch Class:Reason -> #{error => iolist_to_binary(io_lib:format("~0p", [{Class, Reason}]))} end
 end,
 Queues = fun() ->
     Asking = [spawn_monitor(fun() -> exit({said, Try(fun() -> Queue(Name) end)}) end) || Name <- QUEUES],

@@ -18,7 +18,7 @@ use crate::scenario::Queue;
 use crate::workload::drain::{Counts, NodeCounts};
 
 const PURPOSE: &str = "ask the broker for its view of the cluster";
-const STATUS: &str = include_str!("status.erl");
+const STATUS: &str = concat!(include_str!("cluster.erl"), include_str!("status.erl"));
 
 /// For one node's answer; a cut or paused one must not hold up the others for long.
 const ASK_DEADLINE: Duration = Duration::from_secs(25);
@@ -128,15 +128,12 @@ impl Broker {
         Some(understand(answer, &self.by_erlang_name()))
     }
 
-    /// Every answering node's view of the cluster, and who leads the queue.
-    pub async fn views(&self) -> (BTreeMap<NodeName, NodeView>, Option<NodeName>) {
-        let answers = self.ask().await;
-        let leader = leader(&answers);
-        let views = answers
-            .into_iter()
+    /// Every answering node's view of the cluster.
+    pub(super) async fn views(&self) -> BTreeMap<NodeName, NodeView> {
+        let answers = self.ask().await.into_iter();
+        answers
             .filter_map(|(name, answer)| Some((name, answer.ok()?.view)))
-            .collect();
-        (views, leader)
+            .collect()
     }
 
     /// What every node says is left in all queues.
@@ -151,19 +148,6 @@ impl Broker {
             })
             .collect()
     }
-}
-
-fn leader(answers: &Answers) -> Option<NodeName> {
-    let mut votes = BTreeMap::<&NodeName, usize>::new();
-    for answer in answers.values().flatten() {
-        if let Some(leader) = answer.queue().and_then(|queue| queue.leader.as_ref()) {
-            *votes.entry(leader).or_default() += 1;
-        }
-    }
-    votes
-        .into_iter()
-        .max_by_key(|(_, count)| *count)
-        .map(|(leader, _)| leader.clone())
 }
 
 /// One node's raw answer.
@@ -181,6 +165,7 @@ fn understand(raw: RawAnswer, names: &BTreeMap<String, NodeName>) -> NodeAnswer 
             running: nodes(&raw.running, names),
             partitions: nodes(&raw.partitions, names),
             alarms: texts(&raw.alarms).map(str::to_owned).collect(),
+            leader: None,
         },
         queues: {
             let queues = raw.queues.into_iter();
@@ -190,14 +175,17 @@ fn understand(raw: RawAnswer, names: &BTreeMap<String, NodeName>) -> NodeAnswer 
 }
 
 /// An application that is stopped answers with an error in place of the list: it sees nobody.
-fn nodes(value: &serde_json::Value, names: &BTreeMap<String, NodeName>) -> Vec<NodeName> {
+pub(super) fn nodes(
+    value: &serde_json::Value,
+    names: &BTreeMap<String, NodeName>,
+) -> Vec<NodeName> {
     let known = texts(value).filter_map(|name| names.get(name).cloned());
     let mut nodes: Vec<NodeName> = known.collect();
     nodes.sort();
     nodes
 }
 
-fn texts(value: &serde_json::Value) -> impl Iterator<Item = &str> {
+pub(super) fn texts(value: &serde_json::Value) -> impl Iterator<Item = &str> {
     let items = value.as_array().into_iter().flatten();
     items.filter_map(serde_json::Value::as_str)
 }

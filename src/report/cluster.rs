@@ -27,8 +27,19 @@ pub struct Timeline {
     pub faults: Vec<FaultTimes>,
     /// The nodes' views, where one changed.
     pub views: Vec<Views>,
-    /// Who leads the queue from when on, where it changed.
-    pub leaders: Vec<(f64, Option<usize>)>,
+    /// Who led the queue in its own eyes; several may at once.
+    pub leaders: Vec<Leading>,
+}
+
+/// A node that holds itself for the queue's leader.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Leading {
+    /// Its position.
+    pub node: usize,
+    /// Seconds of the run.
+    pub from: f64,
+    /// The same.
+    pub until: f64,
 }
 
 /// One stage.
@@ -215,21 +226,41 @@ fn sees_all(view: &NodeView, nodes: &[NodeName]) -> bool {
     view.partitions.is_empty() && nodes.iter().all(|node| view.running.contains(node))
 }
 
-fn leaders(events: &[Record], nodes: &[NodeName]) -> Vec<(f64, Option<usize>)> {
-    let mut leaders: Vec<(f64, Option<usize>)> = Vec::new();
+fn leaders(events: &[Record], nodes: &[NodeName]) -> Vec<Leading> {
+    let mut ended: Vec<Leading> = Vec::new();
+    let mut leading: Vec<Leading> = Vec::new();
     for record in events {
-        let Event::ClusterView { leader, .. } = &record.event else {
+        let Event::ClusterView { views, leader } = &record.event else {
             continue;
         };
-        let place = leader
-            .as_ref()
-            .and_then(|leader| nodes.iter().position(|node| node == leader));
-        if leaders.last().is_none_or(|(_, before)| *before != place) {
-            leaders.push((seconds(record.time), place));
+        let now = seconds(record.time);
+        // Runs of old have one leader for all, whom most nodes named.
+        let has_own = views.values().any(|view| view.leader.is_some());
+        let leads = |node: &NodeName| match has_own {
+            true => views.get(node).and_then(|view| view.leader.as_ref()) == Some(node),
+            false => leader.as_ref() == Some(node),
+        };
+        for reign in &mut leading {
+            reign.until = now;
+        }
+        let (still, over) = leading
+            .into_iter()
+            .partition(|reign| leads(&nodes[reign.node]));
+        leading = still;
+        ended.extend::<Vec<Leading>>(over);
+        for (node, _) in nodes.iter().enumerate().filter(|(_, name)| leads(name)) {
+            if leading.iter().all(|reign| reign.node != node) {
+                leading.push(Leading {
+                    node,
+                    from: now,
+                    until: now,
+                });
+            }
         }
     }
-    leaders.truncate(VIEWS_MAX);
-    leaders
+    ended.extend(leading);
+    ended.truncate(VIEWS_MAX);
+    ended
 }
 
 /// Who led the queue when it was asked last before a moment, and when that was.
@@ -307,6 +338,35 @@ mod tests {
         }
     }
 
+    fn reign(node: usize, from: f64, until: f64) -> Leading {
+        Leading { node, from, until }
+    }
+
+    #[test]
+    fn two_may_hold_themselves_for_the_leader() {
+        let nodes = [name("n1"), name("n2")];
+        let held = |time: Nanos, eyes: [&str; 2]| {
+            let view = |leader: &str| NodeView {
+                leader: Some(name(leader)),
+                ..NodeView::default()
+            };
+            Record {
+                time: time * 1_000_000_000,
+                event: Event::ClusterView {
+                    views: nodes.iter().cloned().zip(eyes.map(view)).collect(),
+                    leader: Some(name(eyes[0])),
+                },
+            }
+        };
+        let events = [
+            held(1, ["n1", "n1"]),
+            held(2, ["n1", "n2"]),
+            held(3, ["n2", "n2"]),
+        ];
+        let found = leaders(&events, &nodes);
+        assert_eq!(found, [reign(0, 1.0, 3.0), reign(1, 2.0, 3.0)]);
+    }
+
     #[test]
     fn views_and_leaders_are_told_where_they_change() {
         let all: &[&str] = &["n1", "n2"];
@@ -341,7 +401,7 @@ mod tests {
         assert_eq!(timeline.views[1].nodes[0].said, "sees n1");
         assert_eq!(
             timeline.leaders,
-            [(1.0, Some(0)), (3.0, Some(1)), (4.0, None), (5.0, Some(1))]
+            [reign(0, 1.0, 3.0), reign(1, 3.0, 4.0), reign(1, 5.0, 6.0)]
         );
         let second = 1_000_000_000;
         assert_eq!(whole_after(2 * second, &events, &nodes), Some(5 * second));

@@ -107,7 +107,7 @@ pub fn text(directory: &Path, manifest: &Manifest, results: &Results) -> anyhow:
     remarks.extend(pass.error.clone());
     let coverage = &results.coverage.data;
     let timeline = timeline(&events, coverage, &nodes);
-    let logs = Logs::collect(directory, manifest, &coverage.faults);
+    let logs = Logs::collect(directory, manifest, &events, &coverage.faults);
     if logs.lines.is_empty() {
         remarks.push("No log of a broker was found in nodes/.".to_owned());
     }

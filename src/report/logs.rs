@@ -15,10 +15,12 @@ use serde::ser::SerializeTuple;
 
 use super::escape::json_length;
 use super::files;
-use crate::check::logs::{each_line, head, on_run_clock, pattern};
+use crate::check::logs::{each_line, head, pattern};
+use crate::check::node_clock::{NodeClocks, Times, Writer};
 use crate::check::results::FaultCoverage;
+use crate::event::Record;
 use crate::history::operation::Nanos;
-use crate::manifest::{Manifest, ManifestNode};
+use crate::manifest::Manifest;
 
 /// Lines of a page.
 const LINES_MAX: usize = 8000;
@@ -84,7 +86,12 @@ impl Serialize for Line {
 
 impl Logs {
     /// Reads what the nodes left.
-    pub fn collect(directory: &Path, manifest: &Manifest, faults: &[FaultCoverage]) -> Self {
+    pub fn collect(
+        directory: &Path,
+        manifest: &Manifest,
+        events: &[Record],
+        faults: &[FaultCoverage],
+    ) -> Self {
         let mut logs = Self::default();
         let Ok(started) = manifest.started.parse::<Timestamp>() else {
             return logs;
@@ -92,27 +99,34 @@ impl Logs {
         let lines_max = LINES_MAX / manifest.nodes.len().max(1);
         let mut best = Vec::new();
         for (number, node) in manifest.nodes.iter().enumerate() {
-            let Some(home) = files::of_node(directory, &node.name) else {
+            let home = files::of_node(directory, &node.name);
+            let clocks = NodeClocks::of(node, started, events);
+            let (Some(home), Some(clocks)) = (home, clocks) else {
                 continue;
             };
             let mut kept = Kept::new(lines_max, faults);
             let in_log = files::names(&home.join("log")).into_iter();
-            let journals = ["unit.log".to_owned(), "kernel.log".to_owned()];
-            let paths = in_log.map(|name| format!("log/{name}")).chain(journals);
-            for path in paths {
-                let Some(file) = files::open(directory, &home.join(&path)) else {
+            let of_broker = in_log.map(|name| (format!("log/{name}"), Writer::Broker));
+            let journals = ["unit.log", "kernel.log"].map(|name| (name.to_owned(), Writer::Host));
+            for (path, writer) in of_broker.chain(journals) {
+                let file = || Some(BufReader::new(files::open(directory, &home.join(&path))?));
+                let Some(log) = file() else {
                     continue;
                 };
+                // What was read before an error still explains something.
+                let times = clocks.times(writer, |take| {
+                    let stamp =
+                        |line: &str| split(line).into_iter().for_each(|(time, ..)| take(time));
+                    let _ = file().map(|log| each_line(log, stamp));
+                });
                 let mut search = Search {
-                    node,
                     number,
                     file: logs.file(path.trim_start_matches("log/")),
-                    started,
+                    times,
                     last: None,
                     kept: &mut kept,
                 };
-                // What was read before an error still explains something.
-                let _ = each_line(BufReader::new(file), |line| search.line(line));
+                let _ = each_line(log, |line| search.line(line));
             }
             logs.left_out += kept.left_out;
             best.extend(kept.lines);
@@ -247,10 +261,9 @@ impl Kept {
 
 /// The reading of one file.
 struct Search<'a> {
-    node: &'a ManifestNode,
     number: usize,
     file: usize,
-    started: Timestamp,
+    times: Times<'a>,
     /// Time and level of the last line that had them; lines without continue it.
     last: Option<(Nanos, Level)>,
     kept: &'a mut Kept,
@@ -260,8 +273,7 @@ impl Search<'_> {
     fn line(&mut self, line: &str) {
         let text = match split(line) {
             Some((time, level, text)) => {
-                let time = on_run_clock(self.node, self.started, time);
-                self.last = time.map(|time| (time, level));
+                self.last = Some((self.times.next(time), level));
                 text
             }
             None => line,
@@ -316,7 +328,7 @@ mod tests {
         std::fs::write(path.join("nodes/n1/unit.log"), journal).unwrap();
         let manifest = Manifest::read(path).unwrap();
         let coverage = judge(path).unwrap().coverage.data;
-        Logs::collect(path, &manifest, &coverage.faults)
+        Logs::collect(path, &manifest, &[], &coverage.faults)
     }
 
     #[test]

@@ -12,7 +12,6 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::event::Event;
 use crate::fault::hold::HEAL_DEADLINE;
 use crate::history::operation::Nanos;
 use crate::inventory::NodeName;
@@ -27,10 +26,6 @@ use crate::workload::{Record, Tally};
 use super::Run;
 use super::interrupt::Urgency;
 use super::setup::Ready;
-
-/// How often the cluster is asked for its view of itself; an answer costs each node most
-/// of a second of processor time.
-const VIEW_EVERY: Duration = Duration::from_secs(15);
 
 /// What the hosts may take to inject a fault and to heal it: some start a broker again.
 const FAULT_HANDLING: Duration = Duration::from_secs(30);
@@ -58,7 +53,6 @@ impl Run {
         tokio::select! {
             (faults, clients) = async { tokio::join!(faults, clients) } => self.outcome(&faults, &clients),
             error = self.stopped_early(ready, &stop) => Err(error),
-            () = self.watch_views(&ready.broker) => Ok(()),
         }
     }
 
@@ -182,15 +176,6 @@ impl Run {
             "producers and faults did not end within {} s",
             grace.as_secs()
         )
-    }
-
-    /// Tells the cluster's view of itself, for as long as it is asked to.
-    async fn watch_views(&self, broker: &Broker) {
-        loop {
-            let (views, leader) = broker.views().await;
-            self.stages.emit.emit(Event::ClusterView { views, leader });
-            sleep(VIEW_EVERY).await;
-        }
     }
 }
 

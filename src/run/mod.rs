@@ -212,7 +212,10 @@ impl Run {
             Ok(ready) => ready,
             Err(error) => return self.end_before_load(error, recording).await,
         };
-        self.exercise(&ready, recorder, recording).await;
+        tokio::select! {
+            () = self.exercise(&ready, recorder, recording) => {}
+            never = ready.broker.watch(self.clock, emit.as_ref()) => match never {},
+        }
         let nodes = self.directory.join(NODES_DIRECTORY);
         let collecting = ready.broker.collect(&nodes, self.started.as_second());
         self.collect(collecting).await;
@@ -309,8 +312,6 @@ impl Run {
                 ready.broker.end_ignored_partition(emit).await?;
             }
             ready.broker.recover(deadline, emit).await?;
-            let (views, leader) = ready.broker.views().await;
-            self.stages.emit.emit(Event::ClusterView { views, leader });
             Ok(())
         };
         self.stages

@@ -289,6 +289,10 @@ impl Run {
     fn view(&self, is_whole: bool) -> Event {
         let names = self.names();
         let half = names.len().div_ceil(2) - 1;
+        let leads = |number: usize| match (is_whole, number < half) {
+            (true, _) | (false, true) => 0,
+            (false, false) => half,
+        };
         let views = names.iter().enumerate().map(|(number, node)| {
             let seen = match (is_whole, number < half) {
                 (true, _) => &names[..],
@@ -297,6 +301,7 @@ impl Run {
             };
             let view = NodeView {
                 running: seen.to_vec(),
+                leader: names.get(leads(number)).cloned(),
                 ..NodeView::default()
             };
             (node.clone(), view)
