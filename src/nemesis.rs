@@ -49,6 +49,8 @@ pub struct NemesisContext<'a> {
     pub queue: String,
     /// For a fault to be undone, with retries; afterwards the lease is left to do it.
     pub heal_deadline: Duration,
+    /// For anybody to say who leads the queue, where a fault is aimed by that.
+    pub leader_deadline: Duration,
     /// Where its events go.
     pub emit: Arc<dyn Emit>,
     /// The cluster and the load.
@@ -120,6 +122,7 @@ struct Walk<'a> {
     open: Mutex<Vec<Open>>,
     /// The partitions in force, in the order of injection.
     cuts: Mutex<Vec<Cut>>,
+    in_force: Mutex<BTreeSet<FaultId>>,
     exercised: Mutex<BTreeSet<FaultId>>,
     rates: Rates,
 }
@@ -146,6 +149,7 @@ impl<'a> Walk<'a> {
             halt: signal::Sender::new(None),
             open: Mutex::default(),
             cuts: Mutex::default(),
+            in_force: Mutex::default(),
             exercised: Mutex::default(),
             rates: Rates::default(),
             context,

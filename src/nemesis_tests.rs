@@ -33,6 +33,9 @@ impl Emit for Events {
             Event::FaultHealed { fault, proof, .. } => {
                 format!("{} healed: {}", fault.0, proof.proven)
             }
+            Event::FaultIdle { fault, evidence } => {
+                format!("{} idle: {}", fault.0, evidence.join("; "))
+            }
             Event::FaultFailed { fault, error } => format!("{} failed: {error}", fault.0),
             Event::AwaitBegan { description, .. } => format!("awaits {description}"),
             Event::AwaitEnded { proof, .. } => {
@@ -55,6 +58,7 @@ struct Net {
 /// Three nodes that see each other but across the cut; n3 leads the queue while there is none.
 struct Cluster {
     is_cut: Arc<AtomicBool>,
+    is_leaderless: bool,
     confirms: AtomicU64,
 }
 
@@ -67,12 +71,13 @@ impl World for Cluster {
             (true, "n3") => &["n3"],
             (true, _) => &["n1", "n2"],
         };
+        let leader = NodeName(if is_cut { "n1" } else { "n3" }.into());
         Some(Said {
             view: NodeView {
                 running: names(running),
                 ..NodeView::default()
             },
-            leader: Some(NodeName(if is_cut { "n1" } else { "n3" }.into())),
+            leader: (!self.is_leaderless).then_some(leader),
             members: names(&["n3", "n1"]),
         })
     }
@@ -87,11 +92,22 @@ fn names(names: &[&str]) -> Vec<NodeName> {
 }
 
 impl Net {
+    fn leaderless() -> Self {
+        let net = Self::new();
+        let world = Arc::new(Cluster {
+            is_cut: Arc::clone(&net.is_cut),
+            is_leaderless: true,
+            confirms: AtomicU64::new(0),
+        });
+        Self { world, ..net }
+    }
+
     fn new() -> Self {
         let is_cut: Arc<AtomicBool> = Arc::default();
         Self {
             world: Arc::new(Cluster {
                 is_cut: Arc::clone(&is_cut),
+                is_leaderless: false,
                 confirms: AtomicU64::new(0),
             }),
             is_cut,
@@ -173,6 +189,7 @@ impl Net {
             peer_port: 25672,
             queue: "jtest.queue".into(),
             heal_deadline: Duration::from_secs(1),
+            leader_deadline: Duration::from_millis(50),
             emit: self.events.clone(),
             world: self.world.clone(),
             cancel,
@@ -539,6 +556,43 @@ async fn an_aim_that_nobody_can_tell_is_a_failed_fault() {
     assert_eq!(
         net.events(),
         ["1 failed: no side of a partition in force has the leader n3"]
+    );
+}
+
+#[tokio::test]
+async fn an_aim_that_another_fault_has_taken_away_is_an_idle_fault() {
+    let net = Net::leaderless();
+    let hold = net.hold([1, 2, 3].map(|n| net.fake(n))).await;
+    let kind = crate::catalog::kind("kill").unwrap();
+    let kill = |id| {
+        PlannedStep::Fault(TimedFault {
+            id: FaultId(id),
+            at: None,
+            fault: PlannedFault::new(kind, PlannedAim::On(Nodes::Leader)),
+            lasts: PlannedLasts::For(Duration::from_millis(10)),
+        })
+    };
+    let cut = PlannedStep::Fault(TimedFault {
+        id: FaultId(2),
+        at: None,
+        fault: PlannedFault::partition(Groups::Named(vec![names(&["n3"]), names(&["n1", "n2"])])),
+        lasts: PlannedLasts::UntilHealed,
+    });
+    let steps = [kill(1), cut, kill(3)];
+    let outcome = net.walk(&hold, &steps).await;
+    assert_eq!(outcome.not_exercised, [FaultId(1), FaultId(3)]);
+    assert_eq!(
+        net.events(),
+        [
+            "1 failed: no node says who leads the queue",
+            "2 asked: n3 | n1 n2",
+            "2 injected",
+            "2 proven: true",
+            "3 asked: leader",
+            "3 idle: nothing was done: no node says who leads the queue; in force: 2",
+            "3 healed: true",
+            "2 healed: true",
+        ]
     );
 }
 

@@ -71,6 +71,7 @@ async fn walk(
         offsets,
         peer_port: 25672,
         queue: "jtest.queue".into(),
+        leader_deadline: Duration::from_secs(30),
         heal_deadline: HEAL_DEADLINE,
         emit: events.clone(),
         world: Arc::new(Led),

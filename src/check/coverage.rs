@@ -44,7 +44,8 @@ pub fn count(faults: &mut [FaultCoverage], entry: &Entry) {
 }
 
 /// Judges the events against the plan. The faults come with all that is counted of them.
-pub fn check(plan: &Plan, events: &[Record], faults: Vec<FaultCoverage>) -> Finding<Coverage> {
+pub fn check(plan: &Plan, events: &[Record], mut faults: Vec<FaultCoverage>) -> Finding<Coverage> {
+    excuse_the_crowded_out(&mut faults);
     let awaits: Vec<AwaitCoverage> = plan
         .awaits()
         .into_iter()
@@ -76,6 +77,28 @@ pub fn check(plan: &Plan, events: &[Record], faults: Vec<FaultCoverage>) -> Find
         summary,
         data: Coverage { faults, awaits },
     }
+}
+
+/// Where faults overlap, one may leave the clients nothing to do during another: that one is no shortfall.
+fn excuse_the_crowded_out(faults: &mut [FaultCoverage]) {
+    let exercised: Vec<_> = faults.iter().filter(|fault| is_exercised(fault)).collect();
+    let spans: Vec<_> = exercised.into_iter().filter_map(in_force).collect();
+    for fault in faults {
+        let Some((from, until)) = in_force(fault) else {
+            continue;
+        };
+        let is_crowded = spans.iter().any(|span| span.0 <= until && from <= span.1);
+        if fault.proven && fault.operations == 0 && is_crowded {
+            fault.idle = true;
+            let why = "no client began or ended anything meanwhile: another fault was in force";
+            fault.evidence.push(why.to_owned());
+        }
+    }
+}
+
+/// From its injection to its heal.
+fn in_force(fault: &FaultCoverage) -> Option<(Nanos, Nanos)> {
+    Some((fault.injected_first_ns?, fault.healed_ns?))
 }
 
 /// What is not as it was planned. A condition that did not come is told first, for it explains
@@ -273,6 +296,15 @@ mod tests {
         }
     }
 
+    fn moment(id: u32) -> PlannedStep {
+        PlannedStep::Fault(TimedFault {
+            id: FaultId(id),
+            at: None,
+            fault: PlannedFault::partition(Groups::Named(vec![])),
+            lasts: PlannedLasts::Moment,
+        })
+    }
+
     fn check_events(events: Vec<Event>, verdict: Verdict, summary: &str) {
         let plan = Plan {
             steps: vec![PlannedStep::Fault(TimedFault {
@@ -332,14 +364,6 @@ mod tests {
 
     #[test]
     fn a_fault_with_nothing_to_do_is_no_shortfall_and_proves_nothing() {
-        let fault = |id: u32| {
-            PlannedStep::Fault(TimedFault {
-                id: FaultId(id),
-                at: None,
-                fault: PlannedFault::partition(Groups::Named(vec![])),
-                lasts: PlannedLasts::Moment,
-            })
-        };
         let idle = |id: u32| {
             let proof = Proof {
                 proven: true,
@@ -360,7 +384,7 @@ mod tests {
         let mut events = vec![injected(), proven(true), healed(true)];
         events.extend(idle(2));
         let plan = Plan {
-            steps: vec![fault(1), fault(2)],
+            steps: vec![moment(1), moment(2)],
         };
         check_plan(
             &plan,
@@ -369,7 +393,7 @@ mod tests {
             "1 of 1 faults proven and undone, 1 more had nothing to do while others were in force",
         );
         let alone = Plan {
-            steps: vec![fault(2)],
+            steps: vec![moment(2)],
         };
         check_plan(
             &alone,
@@ -383,6 +407,39 @@ mod tests {
             Verdict::Unknown,
             "not all faults were exercised: fault 2 is not proven to be undone",
         );
+    }
+
+    #[test]
+    fn a_fault_without_load_is_excused_by_another_in_force() {
+        let plan = Plan {
+            steps: [1, 2].map(moment).into(),
+        };
+        let spans = |spans: [(Nanos, Nanos, u64); 2]| -> Vec<FaultCoverage> {
+            let faults = faults(&plan, &[]).into_iter().zip(spans);
+            let covered = faults.map(|(fault, (from, until, operations))| FaultCoverage {
+                injected_first_ns: Some(from),
+                injected_last_ns: Some(from),
+                healed_ns: Some(until),
+                operations,
+                proven: true,
+                heal_proven: true,
+                ..fault
+            });
+            covered.collect()
+        };
+        let judged = |faults| check(&plan, &[], faults);
+        let beside = judged(spans([(10, 30, 5), (20, 40, 0)]));
+        assert_eq!(beside.verdict, Verdict::Valid);
+        assert_eq!(
+            beside.summary,
+            "1 of 1 faults proven and undone, 1 more had nothing to do while others were in force"
+        );
+        assert!(beside.data.faults[1].idle && !beside.data.faults[0].idle);
+        for alone in [[(10, 30, 5), (31, 40, 0)], [(10, 30, 0), (20, 40, 0)]] {
+            let told = judged(spans(alone));
+            assert_eq!(told.verdict, Verdict::Unknown);
+            assert!(told.summary.contains("no client began or ended anything"));
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ held_by() {
   held_now=$(held_in_force)
   if [ -n "$held_now" ]; then
     printf '%s\n' "$held_now" | paste -s -d ';' | sed 's/;/; /g'
-  elif read -r held_when held_about <"$jtest_dir/lately" 2>/dev/null && [ "$(jtest_now)" -lt "$((held_when + held_recovery))" ]; then
+  elif [ -e "$jtest_dir/lately" ] && read -r held_when held_about <"$jtest_dir/lately" && [ "$(jtest_now)" -lt "$((held_when + held_recovery))" ]; then
     held_takes_away "$held_about (lately)"
   fi
 }

@@ -7,6 +7,14 @@ member_me() {
   rabbit_eval 'atom_to_list(node())'
 }
 
+# What belongs where is changed by a broker whose application runs. There is no waiting for it: another fault's undo
+# may have to bring it back.
+member_ready() {
+  if [ "$(rabbit_app)" = running ]; then return; fi
+  echo "the broker's application is down here, and no membership can be changed until \`rabbitmqctl start_app\`" >&2
+  return 1
+}
+
 # A node that runs besides this one.
 member_other() {
   rabbit_eval 'case [N || N <- nodes(), lists:keymember(rabbit, 1, case rpc:call(N, application, which_applications, []) of L when is_list(L) -> L; _ -> [] end)] of [] -> ""; [N | _] -> atom_to_list(N) end'
@@ -74,6 +82,7 @@ look() {
 
 inject() {
   inject_me=$(member_me) || return 1
+  member_ready
   case $1 in
     transfer)
       rabbit_eval "{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, $(rabbit_queue "$2"))),
@@ -81,7 +90,10 @@ inject() {
         {ok, _, Leader} = ra:members({Name, node()}),
         ok = ra:transfer_leadership(Leader, {Name, node()}), \"done\"" | grep -q done
       ;;
-    shrink) rabbitmq-queues -q delete_member "$2" "$inject_me" </dev/null >/dev/null ;;
+    shrink)
+      : >"$jtest_fault/shrunk"
+      rabbitmq-queues -q delete_member "$2" "$inject_me" </dev/null >/dev/null
+      ;;
     grow)
       case " $(member_replicas "$2") " in
         '  ')
@@ -123,7 +135,12 @@ inject() {
 undo() {
   case $1 in
     transfer) return ;;
-    shrink) member_add_replica "$2"; return ;;
+    shrink)
+      if [ ! -e "$jtest_fault/shrunk" ]; then return; fi
+      member_ready
+      member_add_replica "$2"
+      return
+      ;;
     grow) member_remove_replica "$2"; return ;;
   esac
   undo_other=$(cat "$jtest_fault/other" 2>/dev/null) || return 0

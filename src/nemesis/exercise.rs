@@ -1,6 +1,6 @@
 //! One fault: looked up, prepared, injected, proven, healed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,14 +9,19 @@ use super::aim::{Cut, Known};
 use super::watch::Since;
 use super::world::{ask_for_leader, leader};
 use super::{NemesisEnd, Open, Walk, lock};
-use crate::event::Event;
+use crate::event::{Event, Proof};
 use crate::fault::{self, Fault, FaultError, Healed};
 use crate::schedule::{FaultId, PROOF_MAX, PlannedLasts, TimedFault, moment_proof_max};
 
-/// For anybody to say who leads the queue.
-const LEADER_DEADLINE: Duration = Duration::from_secs(30);
 /// From the end of the proof to the heal.
 const PROOF_MARGIN: Duration = Duration::from_millis(100);
+
+/// Why a fault cannot be injected.
+enum NotReady {
+    /// The queue has no leader, while these are in force.
+    NoLeader(BTreeSet<FaultId>),
+    Failed(FaultError),
+}
 
 impl Walk<'_> {
     /// One fault from beginning to end, or until it waits for its heal. An error ends the walk.
@@ -35,7 +40,11 @@ impl Walk<'_> {
         };
         let mut fault = match self.prepare(timed).await? {
             Ok(fault) => fault,
-            Err(error) => {
+            Err(NotReady::NoLeader(others)) => {
+                self.has_no_aim(timed, &others);
+                return Ok(());
+            }
+            Err(NotReady::Failed(error)) => {
                 self.failed(timed.id, &error);
                 return Ok(());
             }
@@ -73,6 +82,7 @@ impl Walk<'_> {
         since: Since,
     ) -> Result<(), NemesisEnd> {
         let id = timed.id;
+        lock(&self.in_force).insert(id);
         let groups = fault.asked().groups;
         if !groups.is_empty() {
             lock(&self.cuts).push(Cut { id, groups });
@@ -115,15 +125,15 @@ impl Walk<'_> {
         healed
     }
 
-    /// The fault with all that only the cluster can tell; the inner error is one of the fault.
+    /// The fault with all that only the cluster can tell; the inner error is why there is none.
     async fn prepare(
         &self,
         timed: &TimedFault,
-    ) -> Result<Result<Box<dyn Fault>, FaultError>, NemesisEnd> {
+    ) -> Result<Result<Box<dyn Fault>, NotReady>, NemesisEnd> {
         let answers = if timed.fault.needs_leader() {
             tokio::select! {
                 end = self.stopped() => return Err(end),
-                answers = ask_for_leader(self.world(), &self.nodes, LEADER_DEADLINE) => answers,
+                answers = ask_for_leader(self.world(), &self.nodes, self.context.leader_deadline) => answers,
             }
         } else {
             BTreeMap::new()
@@ -136,12 +146,18 @@ impl Walk<'_> {
         };
         let planned = known.resolve(&timed.fault).map_err(FaultError::Refused);
         let leader = leader(&answers);
+        if timed.fault.needs_leader() && leader.is_none() {
+            let others = lock(&self.in_force).clone();
+            if !others.is_empty() {
+                return Ok(Err(NotReady::NoLeader(others)));
+            }
+        }
         let key = format!("f{}", timed.id.0);
         let planned =
             planned.and_then(|planned| fault::plan(&planned, &key, &self.field, leader.as_ref()));
         let mut fault = match planned {
             Ok(fault) => fault,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Err(NotReady::Failed(error))),
         };
         let asked = fault.asked();
         self.emit(Event::FaultAsked {
@@ -186,6 +202,7 @@ impl Walk<'_> {
     ) -> Result<(), NemesisEnd> {
         let healed = fault.heal().await;
         lock(&self.cuts).retain(|cut| cut.id != id);
+        lock(&self.in_force).remove(&id);
         match healed {
             Ok(Healed { at, proof }) => {
                 if is_proven && proof.proven {
@@ -226,6 +243,34 @@ impl Walk<'_> {
                 .await;
             outcome = outcome.and(healed);
         }
+    }
+
+    /// A fault that is aimed by the queue's leader, while others keep the queue from having one.
+    fn has_no_aim(&self, timed: &TimedFault, others: &BTreeSet<FaultId>) {
+        let fault = timed.id;
+        let numbers: Vec<String> = others.iter().map(|id| id.0.to_string()).collect();
+        let in_force = format!("in force: {}", numbers.join(", "));
+        self.emit(Event::FaultAsked {
+            fault,
+            kind: timed.fault.kind.name.to_owned(),
+            description: timed.fault.to_string(),
+            groups: Vec::new(),
+        });
+        self.emit(Event::FaultIdle {
+            fault,
+            evidence: vec![
+                "nothing was done: no node says who leads the queue".to_owned(),
+                in_force,
+            ],
+        });
+        self.emit(Event::FaultHealed {
+            fault,
+            at: self.context.clock.now(),
+            proof: Proof {
+                proven: true,
+                evidence: vec!["nothing to undo".to_owned()],
+            },
+        });
     }
 
     fn failed(&self, id: FaultId, error: &FaultError) {

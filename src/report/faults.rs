@@ -82,6 +82,7 @@ fn section(
     let description = fault.description.as_deref().unwrap_or("never asked for");
     let kind = description.split(' ').next().and_then(catalog::kind);
     let (proof, class) = match (fault.proven, fault.heal_proven) {
+        (true, _) if fault.idle => ("proven, but no client could do anything", "valid"),
         _ if fault.idle => ("nothing to do", "valid"),
         (true, true) => ("proven, and proven undone", "valid"),
         (true, false) => ("proven, not proven undone", "unknown"),

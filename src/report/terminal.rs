@@ -335,6 +335,7 @@ fn faults(out: &mut String, faults: &[FaultCoverage]) -> fmt::Result {
         }
         writeln!(out)?;
         let proof = match (fault.proven, fault.heal_proven) {
+            (true, _) if fault.idle => "proven, but no client could do anything",
             _ if fault.idle => "nothing to do",
             (true, true) => "proven, and proven undone",
             (true, false) => "proven, NOT proven undone",

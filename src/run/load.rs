@@ -30,6 +30,9 @@ use super::setup::Ready;
 /// What the hosts may take to inject a fault and to heal it: some start a broker again.
 const FAULT_HANDLING: Duration = Duration::from_secs(30);
 
+/// For anybody to say who leads the queue.
+const LEADER_DEADLINE: Duration = Duration::from_secs(30);
+
 /// How long faults and producers may take to end once they were told to, beyond the
 /// confirm deadline that producers wait for.
 const END_GRACE: Duration = Duration::from_secs(90);
@@ -110,6 +113,7 @@ impl Run {
             offsets: ready.offsets.clone(),
             peer_port: PEER_PORT,
             queue: self.plan.scenario.queue.name.clone(),
+            leader_deadline: LEADER_DEADLINE,
             heal_deadline: HEAL_DEADLINE.min(ready.hold.lease()),
             emit: self.stages.emit.clone(),
             world: Arc::new(Watched {

@@ -139,6 +139,17 @@ fn grow(lab: &Lab) {
     on("add_member");
 }
 
+/// What a broker without its application cannot do is told, and leaves nothing to undo.
+fn fail_without_the_application(lab: &Lab) {
+    lab.on(4, "rabbitmqctl -q stop_app");
+    let (code, printed) = inject(lab, &["inject", "shrink-queue", "n4"], &["--for", "1s"]);
+    assert_eq!(code, Some(255), "{printed}");
+    assert!(printed.contains("application is down here"), "{printed}");
+    assert!(!printed.contains("cannot undo"), "{printed}");
+    await_clean(lab);
+    lab.on(4, "rabbitmqctl -q start_app");
+}
+
 /// Nobody undoes them; the hosts have to.
 fn leave_alone(lab: &Lab, faults: &[(&str, &str, &[&str])]) {
     await_brokers(lab);
@@ -244,6 +255,7 @@ fn each_fault_bites_and_is_undone() {
             "{kind}: {printed}"
         );
     }
+    fail_without_the_application(&lab);
     await_brokers(&lab);
     assert_clean(&lab);
     assert_eq!(lab.firewalls(), firewalls);
