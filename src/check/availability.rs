@@ -3,8 +3,8 @@
 //! A node serves where an operation of its client is confirmed. A gap is the time between two confirms
 //! in a row, or from the first operation to the first confirm, or from the last confirm to the last
 //! operation of the load; one shorter than [`GAP_MIN`] is none. The former rate is that of the
-//! [`BEFORE`] before the injection; it is back as soon as a window of at least a second, long enough for some
-//! confirms at that rate, has nine tenths of it.
+//! [`BEFORE`] before the injection; it is back, from its first confirm on, at the beginning of a window of at least
+//! a second, long enough for some confirms at that rate, that has nine tenths of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -304,9 +304,13 @@ impl Node {
     fn around(&self, name: NodeName, at: usize, fault: &FaultTimes, ended: Nanos) -> NodeAround {
         let rate = self.rate_before(fault.from);
         let (injected, healed) = self.next[at];
-        let back = |from: Nanos, first: Option<Nanos>| Return {
-            first_ns: first.map(|first| first.saturating_sub(from)),
-            rate_ns: self.returned(from, rate, ended),
+        let back = |from: Nanos, first: Option<Nanos>| {
+            let first_ns = first.map(|first| first.saturating_sub(from));
+            let rate_ns = self.returned(from, rate, ended);
+            Return {
+                first_ns,
+                rate_ns: rate_ns.map(|rate| first_ns.map_or(rate, |first| rate.max(first))),
+            }
         };
         NodeAround {
             node: name,
@@ -427,8 +431,10 @@ mod tests {
         assert_eq!(finding.verdict, Verdict::Valid);
         let row = &finding.data.faults[0].nodes[0];
         assert_eq!(row.longest, None);
-        assert_eq!(row.injected.rate_ns, Some(0));
-        assert_eq!(row.healed.unwrap().rate_ns, Some(0));
+        for back in [row.injected, row.healed.unwrap()] {
+            assert_eq!(back.first_ns, Some(5_000_000));
+            assert_eq!(back.rate_ns, back.first_ns);
+        }
     }
 
     #[test]

@@ -18,7 +18,13 @@ const DRAWN_MAX: usize = 4;
 /// Units of the drawing: names of lanes to the left, then the time axis.
 const LABEL_WIDTH: f64 = 190.0;
 const AXIS_WIDTH: f64 = 690.0;
-const LANE_HEIGHT: f64 = 46.0;
+/// Of a lane, besides its labels, and of a label.
+const LANE_HEIGHT: f64 = 32.0;
+const TIER_HEIGHT: f64 = 14.0;
+/// Of a letter of a label, on the average.
+const LETTER_WIDTH: f64 = 7.0;
+/// Labels one above the other; what does not fit has its title alone.
+const TIERS_MAX: usize = 8;
 const HEAD_HEIGHT: f64 = 20.0;
 const BAR_WIDTH_MIN: f64 = 4.0;
 
@@ -46,6 +52,8 @@ pub struct Lane {
     pub name: String,
     /// Where it is.
     pub y: f64,
+    /// Where its bars are.
+    pub bars_y: f64,
     /// What happened.
     pub bars: Vec<Bar>,
 }
@@ -63,6 +71,8 @@ pub struct Bar {
     pub label: String,
     /// Where the label stands.
     pub label_x: f64,
+    /// How high; none where there is no room for it.
+    pub label_y: Option<f64>,
     /// `start` or `end`: to which side the label goes.
     pub anchor: &'static str,
     /// The same with its times.
@@ -368,21 +378,52 @@ impl Draw<'_> {
             .max()?
             .max(first.saturating_add(1_000_000));
         let axis = Axis::over(first, last);
-        let height = HEAD_HEIGHT + LANE_HEIGHT * rows.len() as f64;
-        let lanes = rows.iter().enumerate().map(|(number, row)| Lane {
-            name: row.name.clone(),
-            y: HEAD_HEIGHT + LANE_HEIGHT * number as f64,
-            bars: row.spans.iter().map(|span| axis.bar(span)).collect(),
-        });
+        let mut height = HEAD_HEIGHT;
+        let mut lanes = Vec::new();
+        for row in &rows {
+            let mut bars: Vec<Bar> = row.spans.iter().map(|span| axis.bar(span)).collect();
+            let tiers = place_labels(&mut bars, height);
+            let bars_y = height + TIER_HEIGHT * tiers as f64 + 10.0;
+            lanes.push(Lane {
+                name: row.name.clone(),
+                y: height,
+                bars_y,
+                bars,
+            });
+            height += LANE_HEIGHT + TIER_HEIGHT * tiers as f64;
+        }
         Some(Drawing {
             caption,
-            lanes: lanes.collect(),
+            lanes,
             bands: axis.bands(self.faults),
             ticks: axis.ticks(),
             width: LABEL_WIDTH + AXIS_WIDTH,
             height,
         })
     }
+}
+
+/// Sets each label above the bars of its lane, no two over each other; how many tiers that takes.
+fn place_labels(bars: &mut [Bar], top: f64) -> usize {
+    let mut tiers: Vec<Vec<(f64, f64)>> = Vec::new();
+    for bar in bars {
+        let width = LETTER_WIDTH * bar.label.chars().count() as f64;
+        let (from, until) = match bar.anchor {
+            "end" => (bar.label_x - width, bar.label_x),
+            _ => (bar.label_x, bar.label_x + width),
+        };
+        let is_free = |tier: &Vec<(f64, f64)>| tier.iter().all(|at| at.1 <= from || until <= at.0);
+        let tier = tiers.iter().position(is_free).unwrap_or(tiers.len());
+        if tier == TIERS_MAX {
+            continue;
+        }
+        if tier == tiers.len() {
+            tiers.push(Vec::new());
+        }
+        tiers[tier].push((from, until));
+        bar.label_y = Some(top + TIER_HEIGHT * (tier + 1) as f64 + 3.0);
+    }
+    tiers.len()
 }
 
 /// From times to places.
@@ -421,6 +462,7 @@ impl Axis {
             class: span.class,
             label: span.label.clone(),
             label_x: if is_right { x + width } else { x },
+            label_y: None,
             anchor: if is_right { "end" } else { "start" },
             title: format!("{}: {} to {until}", span.label, exact(span.from)),
         }
@@ -507,6 +549,26 @@ mod tests {
         assert!(early.width >= BAR_WIDTH_MIN);
         let ticks: Vec<String> = axis.ticks().into_iter().map(|tick| tick.label).collect();
         assert_eq!(ticks, ["1.00 s", "1.05 s", "1.10 s"]);
+    }
+
+    #[test]
+    fn labels_do_not_lie_over_each_other() {
+        let axis = Axis::over(0, 1000 * MS);
+        let bar = |from: Nanos| {
+            axis.bar(&Span {
+                from: from * MS,
+                until: Some((from + 10) * MS),
+                class: "ok",
+                label: "published to n1, confirmed".into(),
+            })
+        };
+        let mut bars = [0, 50, 350, 950].map(bar);
+        assert_eq!(place_labels(&mut bars, 0.0), 2);
+        let heights = bars.each_ref().map(|bar| bar.label_y.unwrap());
+        assert!(heights[0] < heights[1] && heights[2] == heights[0] && heights[3] == heights[0]);
+        let mut many = [0; 20].map(bar);
+        assert_eq!(place_labels(&mut many, 0.0), TIERS_MAX);
+        assert!(many[TIERS_MAX].label_y.is_none());
     }
 
     #[test]

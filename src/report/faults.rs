@@ -176,16 +176,18 @@ fn cost(around: &NodeAround) -> Cost {
 }
 
 fn back(healed: &Return) -> String {
-    let soon = |after: Nanos| format!("{:.2} s", after as f64 / 1e9);
-    match (healed.first_ns, healed.rate_ns) {
-        (None, _) => "never".to_owned(),
-        (Some(first), None) => {
-            format!("after {}; never again nine tenths of its rate", soon(first))
+    let soon = |after: Nanos| match after as f64 / 1e9 {
+        at_once if at_once < 0.05 => "at once".to_owned(),
+        after => format!("after {after:.1} s"),
+    };
+    let Some(first) = healed.first_ns.map(soon) else {
+        return "never".to_owned();
+    };
+    match healed.rate_ns.map(soon) {
+        None => format!("{first}, but never at nine tenths of the rate before"),
+        Some(rate) if rate == first => {
+            format!("{first}, at nine tenths of the rate before or more")
         }
-        (Some(first), Some(rate)) => format!(
-            "after {}; nine tenths of its rate after {}",
-            soon(first),
-            soon(rate)
-        ),
+        Some(rate) => format!("{first}; at nine tenths of the rate before {rate}"),
     }
 }

@@ -54,6 +54,13 @@ pub fn total(story: &Story) -> String {
     format!("{} {}", grouped(count), noun(count))
 }
 
+fn between(first: Nanos, last: Nanos) -> String {
+    match (seconds(first), seconds(last)) {
+        (first, last) if first == last => format!("at {first}"),
+        (first, last) => format!("between {first} and {last}"),
+    }
+}
+
 fn noun(count: u64) -> &'static str {
     match count {
         1 => "message",
@@ -111,12 +118,11 @@ fn story(fate: &Fate, groups: Vec<LossGroup>, results: &Results, events: &[Recor
         .collect();
 
     let mut headline = format!(
-        "{} {} confirmed by {} between {} and {}",
+        "{} {} confirmed by {} {}",
         grouped(count),
         noun(count),
         and(nodes.iter().copied()),
-        seconds(first),
-        seconds(last)
+        between(first, last)
     );
     let is_all = nodes.iter().copied().eq(&fate.side);
     if let Some(circumstance) = circumstance(fate, is_all, &groups, healed, last) {

@@ -20,6 +20,9 @@ pub const SHORT: &[&str] = &[
 
 pub const UNTIL_CUT: Duration = Duration::from_secs(300);
 
+/// Where the hosts can be reached from; nothing else listens there.
+const METRICS: &str = "127.0.0.1:19464";
+
 /// Stands in the inventory, where it is not needed: the key opens the hosts.
 const PASSWORD: &str = "open-sesame-7261";
 
@@ -105,16 +108,57 @@ fn an_inventory_alone_runs_the_default_scenario_and_nothing_is_lost() {
     ] {
         arguments.extend(["--set", set]);
     }
-    let (code, printed) = finish(&lab, lab.jtest_at(&[], &arguments));
-    assert_eq!(code, Some(0), "{printed}");
+    let metrics = ["--json", "--metrics", METRICS];
+    let mut running = Running::start(
+        &lab,
+        lab.jtest_at(&[], &[&arguments[..], &metrics].concat()),
+    );
+    running.await_printed("\"event\":\"fault-injected\",\"fault\":2", UNTIL_CUT);
+    let page = scraped(&lab);
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(0), "{printed}");
     assert!(
         printed.contains("3 of 3 faults proven and undone"),
         "{printed}"
     );
+    assert_told_while_it_ran(&page, &printed, &lab.latest());
     let kept = results(&lab.latest());
     assert_eq!(kept["scenario"], "partitions");
     assert!(kept["total_queue"]["data"]["confirmed"].as_u64() > Some(1000));
     assert_left_everything(&lab, &lab.latest());
+}
+
+/// The metrics of a run of now; it serves them where its hosts can be reached from.
+fn scraped(lab: &Lab) -> String {
+    let (host, port) = METRICS.split_once(':').unwrap();
+    let get = format!(
+        "exec 3<>/dev/tcp/{host}/{port}; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+    );
+    lab.script(&["exec", "bash", "-c", &get])
+}
+
+/// Each event is on standard output as its file has it, and the metrics were those of a load under a fault.
+fn assert_told_while_it_ran(page: &str, printed: &str, run: &Path) {
+    let events = std::fs::read_to_string(run.join("events.jsonl")).unwrap();
+    let told: Vec<&str> = printed
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .collect();
+    assert_eq!(told, events.lines().collect::<Vec<_>>());
+    for line in told {
+        let _event: Value = serde_json::from_str(line).unwrap();
+    }
+    assert!(
+        page.starts_with("HTTP/1.0 200 OK") || page.starts_with("HTTP/1.1 200 OK"),
+        "{page}"
+    );
+    let value = |metric: &str| -> f64 {
+        let lines = page.lines().filter(|line| line.starts_with(metric));
+        let values = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
+        values.sum()
+    };
+    assert!(value("jtest_operations_total{") > 100.0, "{page}");
+    assert!(value("jtest_faults_in_force ") > 0.0, "{page}");
 }
 
 /// Makes n3 unable to pack its logs, until it is dropped.
