@@ -1,7 +1,10 @@
 # What the broker does by its own means. $1: what is done, $2: the queue under test.
 look() {
   case $1 in
-    stop-app) echo "app=$(rabbit_app || echo unreachable)" ;;
+    stop-app)
+      echo "was=$(cat "$jtest_fault/was" 2>/dev/null || true)"
+      echo "app=$(rabbit_app || echo unreachable)"
+      ;;
     close-connections)
       echo "asked=$(cat "$jtest_fault/asked" 2>/dev/null || true)"
       look_left=0
@@ -21,7 +24,10 @@ look() {
 
 inject() {
   case $1 in
-    stop-app) rabbitmqctl -q stop_app </dev/null ;;
+    stop-app)
+      rabbit_app >"$jtest_fault/was"
+      rabbitmqctl -q stop_app </dev/null
+      ;;
     close-connections)
       inject_pids=$(rabbit_eval 'lists:flatten(lists:join(" ", [pid_to_list(P) || P <- rabbit_networking:connections_local()]))') || return 1
       printf '%s\n' "$inject_pids" >"$jtest_fault/pids"

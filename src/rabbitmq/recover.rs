@@ -4,10 +4,11 @@
 //! queue has a leader; a quorum queue also all its replicas in step. A mirror may stay out of step for as
 //! long as the queue is not empty, whatever the policy says, so that is no sign.
 //!
-//! Twice that never comes by itself, and what an operator does is done here and told. Under `ignore`
-//! the documented way out is to trust one side and restart the others. And a broker that joins again
-//! after a cut can hang in its start for ever (a race in Erlang's `global`); it is killed and
-//! started again, with the data it has.
+//! Thrice that never comes by itself, and what an operator does is done here and told. Under `ignore`
+//! the documented way out is to trust one side and restart the others. After cuts that come and go quickly
+//! nodes that see each other go on reporting a partition, whatever the handling of partitions; their applications
+//! are restarted. And a broker that joins again after a cut can hang in its start for ever (a race in Erlang's
+//! `global`); it is killed and started again, with the data it has.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -44,41 +45,52 @@ pub enum RecoverError {
     Restart(#[from] RemoteError),
 }
 
-/// How long a broker may take to start again before it is taken to hang; at most half of the time
-/// for the whole recovery.
+/// How long a broker may take to start again, or nodes to end a partition, before they are taken not to; at most half
+/// of the time for the whole recovery.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 
-/// Since when each node answers and does not serve.
+/// Since when each node is in a state that should pass.
 #[derive(Default)]
-struct Idle(BTreeMap<NodeName, Instant>);
+struct Lasting(BTreeMap<NodeName, Instant>);
 
-impl Idle {
-    /// Those that have not served for so long; each is told once in that time.
-    fn since(&mut self, answers: &Answers, now: Instant, patience: Duration) -> Vec<NodeName> {
-        let mut hanging = Vec::new();
-        for (name, answer) in answers {
-            if answer.as_ref().is_ok_and(|answer| !answer.serving) {
-                let since = *self.0.entry(name.clone()).or_insert(now);
-                if now - since >= patience {
-                    hanging.push(name.clone());
-                }
-            } else {
-                self.0.remove(name);
+impl Lasting {
+    /// Those that have been in it for so long, given those that are now; each is told once in that time.
+    fn since(&mut self, now: Instant, patience: Duration, are: &[&NodeName]) -> Vec<NodeName> {
+        self.0.retain(|name, _| are.contains(&name));
+        let mut long = Vec::new();
+        for name in are {
+            let since = *self.0.entry((*name).clone()).or_insert(now);
+            if now - since >= patience {
+                long.push((*name).clone());
             }
         }
-        for name in &hanging {
+        for name in &long {
             self.0.remove(name);
         }
-        hanging
+        long
     }
+}
+
+/// Those that answer so.
+fn such(answers: &Answers, is: impl Fn(&NodeAnswer) -> bool) -> Vec<&NodeName> {
+    let answered = answers
+        .iter()
+        .filter_map(|(name, answer)| Some((name, answer.as_ref().ok()?)));
+    answered
+        .filter(|(_, answer)| is(answer))
+        .map(|(name, _)| name)
+        .collect()
 }
 
 const RESTART: &str = "systemctl kill --signal=SIGKILL rabbitmq-server
 systemctl reset-failed rabbitmq-server 2>/dev/null || true
 exec systemctl restart rabbitmq-server";
 
+const RESTARTING_APP: &str = "restart the broker's application";
+const RESTART_APP: &str = "rabbitmqctl -q stop_app && exec rabbitmqctl -q start_app";
+
 impl Broker {
-    /// Waits until the cluster is whole, and starts those brokers again that hang in their start. A
+    /// Waits until the cluster is whole, and helps those brokers that do not get there by themselves. A
     /// cluster that jtest did not make is only waited for.
     pub async fn recover(&self, deadline: Duration, emit: &dyn Emit) -> Result<(), RecoverError> {
         if self.is_existing {
@@ -86,14 +98,15 @@ impl Broker {
         }
         let until = Instant::now() + deadline;
         let patience = HANGS_AFTER.min(deadline / 2);
-        let mut idle = Idle::default();
+        let (mut idle, mut parted) = (Lasting::default(), Lasting::default());
         loop {
             let answers = self.ask().await;
             let Some(last) = self.lacks(&answers) else {
                 return Ok(());
             };
             let now = Instant::now();
-            let hanging = idle.since(&answers, now, patience);
+            let hanging = such(&answers, |answer| !answer.serving);
+            let hanging = idle.since(now, patience, &hanging);
             for name in &hanging {
                 emit.emit(Event::Intervened {
                     node: name.clone(),
@@ -105,6 +118,23 @@ impl Broker {
             }
             self.run_on(&hanging, "start a hanging broker again", RESTART)
                 .await?;
+            let all = self.members.len();
+            let mut reporting = such(&answers, |answer| reports_a_past_partition(answer, all));
+            if reporting.len() == all {
+                // One has to be trusted.
+                reporting.remove(0);
+            }
+            let reporting = parted.since(now, patience, &reporting);
+            for name in &reporting {
+                emit.emit(Event::Intervened {
+                    node: name.clone(),
+                    what: format!(
+                        "it sees all nodes and reports a partition since {} s or more: its application is restarted",
+                        patience.as_secs()
+                    ),
+                });
+            }
+            self.run_on(&reporting, RESTARTING_APP, RESTART_APP).await?;
             if now + LOOK_EVERY > until {
                 return Err(RecoverError::NotWhole { deadline, last });
             }
@@ -168,9 +198,7 @@ impl Broker {
                     .to_owned(),
             });
         }
-        let purpose = "restart the broker's application";
-        let script = "rabbitmqctl -q stop_app && exec rabbitmqctl -q start_app";
-        self.run_on(&restarted, purpose, script).await
+        self.run_on(&restarted, RESTARTING_APP, RESTART_APP).await
     }
 
     async fn run_on(
@@ -190,6 +218,12 @@ impl Broker {
         }
         Ok(())
     }
+}
+
+/// Whether a node is back among all the others, and has not got over a partition from them.
+fn reports_a_past_partition(answer: &NodeAnswer, members: usize) -> bool {
+    let view = &answer.view;
+    answer.serving && view.running.len() == members && !view.partitions.is_empty()
 }
 
 fn lack(answer: &NodeAnswer, members: usize, queue: &Queue) -> Option<String> {
@@ -255,28 +289,37 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_hangs_that_has_not_served_for_long() {
-        let mut idle = Idle::default();
+    fn what_lasts_too_long_is_told_once() {
+        let mut lasting = Lasting::default();
         let begun = Instant::now();
-        let at = |s| begun + Duration::from_secs(s);
-        let answers = |serving| {
-            let answer = NodeAnswer {
-                serving,
-                ..answer(5, 0, 3)
-            };
-            Answers::from([(NodeName("n1".into()), Ok(answer))])
+        let name = NodeName("n1".into());
+        let mut long = |is: bool, s| {
+            let are: &[&NodeName] = if is { &[&name] } else { &[] };
+            let now = begun + Duration::from_secs(s);
+            !lasting.since(now, Duration::from_secs(60), are).is_empty()
         };
-        let patience = Duration::from_secs(60);
-        let mut hanging = |serving, s| !idle.since(&answers(serving), at(s), patience).is_empty();
-        assert!(!hanging(false, 0));
-        assert!(!hanging(false, 59));
-        // It served meanwhile.
-        assert!(!hanging(true, 60));
-        assert!(!hanging(false, 61));
-        assert!(!hanging(false, 120));
-        assert!(hanging(false, 121));
-        // It was started again.
-        assert!(!hanging(false, 122));
+        assert!(!long(true, 0));
+        assert!(!long(true, 59));
+        // It passed meanwhile.
+        assert!(!long(false, 60));
+        assert!(!long(true, 61));
+        assert!(!long(true, 120));
+        assert!(long(true, 121));
+        // It was helped.
+        assert!(!long(true, 122));
+    }
+
+    #[test]
+    fn a_partition_is_past_where_all_see_all() {
+        assert!(reports_a_past_partition(&answer(5, 2, 3), 5));
+        assert!(!reports_a_past_partition(&answer(5, 0, 3), 5));
+        assert!(!reports_a_past_partition(&answer(4, 2, 3), 5));
+        let answers = Answers::from([
+            (NodeName("n1".into()), Ok(answer(5, 2, 3))),
+            (NodeName("n2".into()), Ok(answer(5, 0, 3))),
+        ]);
+        let parted = such(&answers, |answer| reports_a_past_partition(answer, 5));
+        assert_eq!(parted, [&NodeName("n1".into())]);
     }
 
     #[test]
