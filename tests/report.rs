@@ -10,8 +10,9 @@ mod browser;
 mod run;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use browser::{Browser, Look, Tab};
 use jtest::scenario::WorkloadKind;
@@ -19,6 +20,10 @@ use run::{Run, SECOND};
 
 /// What a page may weigh.
 const BYTES_MAX: u64 = 8_000_000;
+
+/// What a browser can open in a second, whatever the length of the run.
+const ELEMENTS_MAX: u64 = 30_000;
+const POINTS_MAX: u64 = 20_000;
 
 const LIGHT: Look = Look {
     width: 1200,
@@ -68,7 +73,15 @@ fn seen(browser: &mut Browser, name: &str, run: &Run) {
         verdict(name)
     );
     let opened = tab.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd");
-    println!("{name}: {bytes} bytes, opened in {opened} ms");
+    let elements = count(&mut tab, "*");
+    let points = tab
+        .evaluate(
+            "document.getElementById('plot').data.reduce((sum, trace) => sum + trace.x.length, 0)",
+        )
+        .as_u64()
+        .unwrap();
+    println!("{name}: {bytes} bytes, {elements} elements, {points} points, opened in {opened} ms");
+    assert!(elements < ELEMENTS_MAX && points < POINTS_MAX);
     assert!(
         tab.evaluate("document.querySelectorAll('#plot .scatterlayer .trace').length")
             .as_u64()
@@ -266,6 +279,75 @@ fn hostile_text_does_nothing() {
         0
     );
     assert_eq!(tab.evaluate("typeof window.harm"), "undefined");
+    assert_eq!(tab.complaints(), [""; 0]);
+}
+
+/// `jtest serve`, ended with the test.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    fn start(runs: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_jtest"))
+            .args(["serve", "--port", "0", "--runs"])
+            .arg(runs)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut said).unwrap();
+        let url = said.split(' ').next().unwrap().to_owned();
+        Self { child, url }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _it_may_be_gone = self.child.kill();
+        let _it_may_be_gone = self.child.wait();
+    }
+}
+
+#[test]
+fn a_served_report_works_and_hostile_text_in_it_does_nothing() {
+    let run = Run {
+        loses: true,
+        words: HOSTILE.to_owned(),
+        line: format!("node rabbit@n1 down: {HOSTILE}"),
+        ..Run::default()
+    };
+    let (runs, written) = (tempfile::tempdir().unwrap(), run.write());
+    report(written.path());
+    let mut check = Command::new(env!("CARGO_BIN_EXE_jtest"));
+    let judged = check.arg("check").arg(written.path()).output().unwrap();
+    assert_eq!(judged.status.code(), Some(1));
+    let scenario = runs.path().join("partitions");
+    fs::create_dir(&scenario).unwrap();
+    fs::rename(written.keep(), scenario.join("20261126T101112Z")).unwrap();
+
+    let server = Server::start(runs.path());
+    let mut browser = Browser::start();
+    let mut tab = browser.visit(&server.url, LIGHT);
+    let verdict = tab.evaluate("document.querySelector('table').innerText");
+    assert!(verdict.as_str().unwrap().contains("invalid"), "{verdict}");
+    assert_eq!(tab.complaints(), [""; 0]);
+    tab.follow("document.querySelector('a[href$=\"/report.html\"]').click()");
+    assert_eq!(
+        tab.evaluate("document.querySelector('h1').textContent"),
+        "invalid"
+    );
+    assert!(count(&mut tab, "#plot .scatterlayer .trace") > 0);
+    set(&mut tab, "search", "AUTOHEAL");
+    assert_eq!(count(&mut tab, "#log tbody tr"), 2);
+    tab.evaluate("document.querySelector('button.show').click()");
+    let range = tab.evaluate("document.getElementById('plot').layout.xaxis.range");
+    assert_eq!(range, serde_json::json!([25, 55]));
+    assert_eq!(count(&mut tab, "img, iframe, [onerror], [onload]"), 0);
+    assert_eq!(tab.evaluate("typeof window.harm"), "undefined");
+    assert_eq!(tab.evaluate("window.origin"), "null");
     assert_eq!(tab.complaints(), [""; 0]);
 }
 

@@ -33,6 +33,8 @@ const BAR_WIDTH_MIN: f64 = 4.0;
 pub struct Drawing {
     /// What contradicts what.
     pub caption: String,
+    /// From the first to the last operation.
+    pub span: (Nanos, Nanos),
     /// From top to bottom.
     pub lanes: Vec<Lane>,
     /// Faults in force.
@@ -394,6 +396,7 @@ impl Draw<'_> {
         }
         Some(Drawing {
             caption,
+            span: (first, last),
             lanes,
             bands: axis.bands(self.faults),
             ticks: axis.ticks(),

@@ -55,7 +55,7 @@ struct Page<'a> {
     lost: String,
     stories: Vec<Story>,
     lost_values: &'a [LostValue],
-    drawings: Vec<(&'static str, Vec<Drawing>)>,
+    drawings: Vec<Drawn>,
     faults: Vec<Section>,
     faults_left_out: usize,
     awaits: Vec<(String, String)>,
@@ -121,7 +121,7 @@ pub fn text(directory: &Path, manifest: &Manifest, results: &Results) -> anyhow:
         nodes: &nodes,
         faults: &timeline.faults,
     };
-    let drawings = drawings(&draw, results);
+    let drawings = drawings(&draw, results, &events);
     let logs_left_out = logs.left_out;
     let data = Data {
         nodes: nodes.iter().map(|node| cut(&node.0, 80)).collect(),
@@ -191,13 +191,15 @@ fn marks(results: &Results, nodes: &[NodeName]) -> Vec<Mark> {
     marks.collect()
 }
 
-fn drawings(draw: &Draw<'_>, results: &Results) -> Vec<(&'static str, Vec<Drawing>)> {
+/// Drawings under a title, each with what went on meanwhile.
+type Drawn = (&'static str, Vec<(Drawing, Vec<String>)>);
+
+fn drawings(draw: &Draw<'_>, results: &Results, events: &[Record]) -> Vec<Drawn> {
     let lock = results.findings.lock.as_ref();
     let fifo = results.findings.fifo.as_ref();
     let order = results.findings.order.as_ref();
     let exclusive = results.findings.exclusive.as_ref();
-    let mut drawings = vec![
-        ("Lost messages", draw.lost(results)),
+    let found = [
         (
             "Messages that nobody should have received",
             draw.unexpected(results),
@@ -227,8 +229,23 @@ fn drawings(draw: &Draw<'_>, results: &Results) -> Vec<(&'static str, Vec<Drawin
             exclusive.map_or_else(Vec::new, |found| draw.exclusive(&found.data)),
         ),
     ];
-    drawings.retain(|(_, drawings)| !drawings.is_empty());
-    drawings
+    let explained = found.map(|(title, drawings)| {
+        let drawings = drawings.into_iter().map(|drawing| {
+            let told = losses::meanwhile(drawing.span, results, events);
+            (
+                drawing,
+                told.iter().map(|told| cut(told, TEXT_MAX)).collect(),
+            )
+        });
+        (title, drawings.collect())
+    });
+    // What went on during a loss is said above it.
+    let lost = draw.lost(results).into_iter();
+    let lost = lost.map(|drawing| (drawing, Vec::new())).collect();
+    let mut all: Vec<Drawn> = vec![("Lost messages", lost)];
+    all.extend(explained);
+    all.retain(|(_, drawings)| !drawings.is_empty());
+    all
 }
 
 /// The command line that gives the same run again: with the seed, also where none was given.

@@ -1,5 +1,5 @@
 //! Losses in words: which messages share a fate, on which side of which cut they were confirmed, who led
-//! the queue, what the brokers did then.
+//! the queue, what the brokers did then; and what went on during any other counterexample.
 //!
 //! Nothing is said that the events, the counts or the brokers' own logs do not say.
 
@@ -16,6 +16,10 @@ use crate::schedule::FaultId;
 
 /// Brokers decide within so long after a heal, or after the last confirm.
 const AFTER_NS: Nanos = 15_000_000_000;
+
+/// For longer than this, too much happens that has nothing to do with a counterexample.
+const BRIEF_NS: Nanos = 60_000_000_000;
+const FAULTS_TOLD_MAX: usize = 3;
 
 /// Lost messages that share a fate.
 #[derive(Debug)]
@@ -46,6 +50,51 @@ pub fn stories(results: &Results, events: &[Record]) -> Vec<Story> {
     stories
         .map(|(fate, groups)| story(&fate, groups, results, events))
         .collect()
+}
+
+/// What else was going on while a counterexample happened, a sentence each: faults, leaders, and what the brokers did if
+/// it did not take too long to be to the point.
+pub fn meanwhile(span: (Nanos, Nanos), results: &Results, events: &[Record]) -> Vec<String> {
+    let (first, last) = span;
+    let faults = results.coverage.data.faults.iter();
+    let in_force = faults.filter_map(|fault| {
+        let from = fault.injected_first_ns.filter(|from| *from <= last)?;
+        let until = fault.healed_ns.filter(|until| *until < first);
+        until.is_none().then_some((fault, from))
+    });
+    let in_force: Vec<_> = in_force.collect();
+    let mut told: Vec<String> = in_force
+        .iter()
+        .take(FAULTS_TOLD_MAX)
+        .map(|(fault, from)| {
+            let number = fault.fault.0;
+            let what = fault.description.as_deref().unwrap_or("not described");
+            let until = fault
+                .healed_ns
+                .map_or_else(|| "on".to_owned(), |until| format!("to {}", seconds(until)));
+            format!(
+                "Fault {number} ({what}) was in force from {} {until}.",
+                seconds(*from)
+            )
+        })
+        .collect();
+    if let more @ 1.. = in_force.len().saturating_sub(FAULTS_TOLD_MAX) {
+        told.push(format!("{more} more faults were in force."));
+    }
+    if in_force.is_empty() {
+        told.push("No fault was in force.".to_owned());
+    }
+    told.extend(leadership(first, last, events));
+    if last.saturating_sub(first) <= BRIEF_NS {
+        let lines = results.logs.lines.iter();
+        let until = last.saturating_add(AFTER_NS);
+        let lines: Vec<&LogLine> = lines
+            .filter(|line| (first..=until).contains(&line.time_ns))
+            .collect();
+        let (decisive, others) = deeds(&lines, &BTreeSet::new());
+        told.extend(decisive.iter().chain(&others).map(|deed| sentence(deed)));
+    }
+    told
 }
 
 /// How many a story tells of, in words.
@@ -364,6 +413,33 @@ mod tests {
             .map(|story| format!("{}\n  {}", story.headline, story.points.join("\n  ")))
             .collect();
         insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn a_counterexample_is_told_with_what_went_on() {
+        let log = b"2026-11-23 10:51:05.5+00:00 [info] <0.1.0> Mirrored queue 'q' in vhost '/': Promoting mirror <rabbit@n1.1795429659.1569.0> to leader\n";
+        let run = Run {
+            log,
+            ..Run::default()
+        };
+        let directory = run.write();
+        let results = judge(directory.path()).unwrap();
+        let events = read_events(&directory.path().join(EVENTS_FILE)).unwrap();
+        let line = results.logs.lines[0].time_ns;
+        let told = meanwhile((line - 1, line), &results, &events);
+        assert!(
+            told.iter()
+                .any(|told| told.contains("made its mirror the leader")),
+            "{told:?}"
+        );
+        let fault = &results.coverage.data.faults[0];
+        let from = fault.injected_first_ns.unwrap();
+        let during = meanwhile((from, from + 1), &results, &events);
+        assert!(during[0].starts_with("Fault 1 (partition "), "{during:?}");
+        let before = meanwhile((from - 2, from - 1), &results, &events);
+        assert_eq!(before[0], "No fault was in force.");
+        let long = meanwhile((line - 2 * BRIEF_NS, line), &results, &events);
+        assert!(!long.iter().any(|told| told.contains("mirror")), "{long:?}");
     }
 
     #[test]

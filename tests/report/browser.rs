@@ -81,6 +81,11 @@ impl Browser {
 
     /// Opens a file in a new tab, up to its load event.
     pub fn open(&mut self, path: &Path, look: Look) -> Tab<'_> {
+        self.visit(&format!("file://{}", path.display()), look)
+    }
+
+    /// The same for any address.
+    pub fn visit(&mut self, url: &str, look: Look) -> Tab<'_> {
         self.events.clear();
         let target = self.call("", "Target.createTarget", json!({"url": "about:blank"}));
         let target = target["targetId"].clone();
@@ -94,7 +99,6 @@ impl Browser {
             tab.call(&format!("{domain}.enable"), json!({}));
         }
         tab.look(look);
-        let url = format!("file://{}", path.display());
         tab.call("Page.navigate", json!({"url": url}));
         tab.wait_for("Page.loadEventFired");
         tab
@@ -163,6 +167,13 @@ impl Tab<'_> {
         }
     }
 
+    /// Follows what leads to another page, up to its load event.
+    pub fn follow(&mut self, expression: &str) {
+        self.browser.events.clear();
+        self.evaluate(expression);
+        self.wait_for("Page.loadEventFired");
+    }
+
     /// Looks at the page otherwise.
     pub fn look(&mut self, look: Look) {
         let size = json!({
@@ -200,7 +211,8 @@ impl Tab<'_> {
                 "Log.entryAdded" => Some(params["entry"]["text"].to_string()),
                 "Network.requestWillBeSent" => {
                     let url = params["request"]["url"].as_str()?;
-                    let is_own = url.ends_with("/report.html")
+                    let is_own = params["type"] == "Document"
+                        || url.ends_with("/style.css")
                         || url.starts_with("data:")
                         || url.starts_with("blob:");
                     (!is_own).then(|| format!("request: {url}"))
