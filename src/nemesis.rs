@@ -33,6 +33,9 @@ use crate::schedule::{FaultId, Plan, PlannedAwait, PlannedStep};
 /// Before a fault is due: who leads the queue, and how things are before it.
 const PREPARATION: Duration = Duration::from_secs(3);
 
+/// For so long after a fault the brokers may be busy with recovering from it.
+const RECOVERY: Duration = Duration::from_secs(60);
+
 /// What the nemesis works with.
 pub struct NemesisContext<'a> {
     /// The hold on the hosts, their addresses and the control node's.
@@ -122,7 +125,8 @@ struct Walk<'a> {
     open: Mutex<Vec<Open>>,
     /// The partitions in force, in the order of injection.
     cuts: Mutex<Vec<Cut>>,
-    in_force: Mutex<BTreeSet<FaultId>>,
+    /// The faults that were injected, each with when it was healed, if it was.
+    injected: Mutex<BTreeMap<FaultId, Option<Instant>>>,
     exercised: Mutex<BTreeSet<FaultId>>,
     rates: Rates,
 }
@@ -149,7 +153,7 @@ impl<'a> Walk<'a> {
             halt: signal::Sender::new(None),
             open: Mutex::default(),
             cuts: Mutex::default(),
-            in_force: Mutex::default(),
+            injected: Mutex::default(),
             exercised: Mutex::default(),
             rates: Rates::default(),
             context,
@@ -281,6 +285,14 @@ impl<'a> Walk<'a> {
     /// Who leads the queue now, if anyone knows.
     async fn leader(&self) -> Option<NodeName> {
         leader(&ask(self.world(), &self.nodes).await)
+    }
+
+    /// The faults that brokers are in trouble by.
+    fn troubling(&self) -> BTreeSet<FaultId> {
+        let injected = lock(&self.injected);
+        let is_near = |healed: &Option<Instant>| healed.is_none_or(|at| at.elapsed() < RECOVERY);
+        let near = injected.iter().filter(|(_, healed)| is_near(healed));
+        near.map(|(id, _)| *id).collect()
     }
 
     fn last_cut(&self) -> Option<Cut> {

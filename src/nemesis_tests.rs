@@ -589,7 +589,7 @@ async fn an_aim_that_another_fault_has_taken_away_is_an_idle_fault() {
             "2 injected",
             "2 proven: true",
             "3 asked: leader",
-            "3 idle: nothing was done: no node says who leads the queue; in force: 2",
+            "3 idle: nothing was done: no node says who leads the queue; in force, or until lately: 2",
             "3 healed: true",
             "2 healed: true",
         ]

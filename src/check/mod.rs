@@ -20,6 +20,7 @@ pub mod results;
 #[cfg(test)]
 mod schema_tests;
 mod sent;
+pub mod stream;
 pub mod table;
 #[cfg(test)]
 pub mod testing;

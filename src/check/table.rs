@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Verdict;
 use super::results::Finding;
 use super::window::FaultTimes;
-use super::{availability, duplicates, exclusive, fifo, latency, lock, metadata, order};
+use super::{availability, duplicates, exclusive, fifo, latency, lock, metadata, order, stream};
 use crate::event::Record;
 use crate::history::operation::Entry;
 use crate::inventory::NodeName;
@@ -133,6 +133,8 @@ checkers! {
     order: order::Orders => Order,
     /// Whether one consumer at a time was active.
     exclusive: exclusive::Exclusives => Exclusive,
+    /// Of a stream: whether every reader read the same, in order and whole.
+    stream: stream::Streams => Stream,
     /// Of objects that are no messages: whether every node has what it should.
     metadata: metadata::Objects => Metadata,
     /// For how long each node served nobody, and how soon it served again.

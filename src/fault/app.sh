@@ -30,6 +30,13 @@ inject() {
       ;;
     close-connections)
       inject_pids=$(rabbit_eval 'lists:flatten(lists:join(" ", [pid_to_list(P) || P <- rabbit_networking:connections_local()]))') || return 1
+      if [ -z "$inject_pids" ]; then
+        inject_causes=$(held_by)
+        if [ -n "$inject_causes" ]; then
+          jtest_idle "the broker has no connection, by $inject_causes"
+          return
+        fi
+      fi
       printf '%s\n' "$inject_pids" >"$jtest_fault/pids"
       # One may be gone before its turn comes.
       rabbit_eval 'integer_to_list(length([catch rabbit_networking:close_connection(P, "closed by jtest") || P <- rabbit_networking:connections_local()]))' >"$jtest_fault/asked" || return 1

@@ -18,7 +18,7 @@ const PROOF_MARGIN: Duration = Duration::from_millis(100);
 
 /// Why a fault cannot be injected.
 enum NotReady {
-    /// The queue has no leader, while these are in force.
+    /// The queue has no leader, while these are in force or were until lately.
     NoLeader(BTreeSet<FaultId>),
     Failed(FaultError),
 }
@@ -82,7 +82,7 @@ impl Walk<'_> {
         since: Since,
     ) -> Result<(), NemesisEnd> {
         let id = timed.id;
-        lock(&self.in_force).insert(id);
+        lock(&self.injected).insert(id, None);
         let groups = fault.asked().groups;
         if !groups.is_empty() {
             lock(&self.cuts).push(Cut { id, groups });
@@ -147,7 +147,7 @@ impl Walk<'_> {
         let planned = known.resolve(&timed.fault).map_err(FaultError::Refused);
         let leader = leader(&answers);
         if timed.fault.needs_leader() && leader.is_none() {
-            let others = lock(&self.in_force).clone();
+            let others = self.troubling();
             if !others.is_empty() {
                 return Ok(Err(NotReady::NoLeader(others)));
             }
@@ -202,7 +202,9 @@ impl Walk<'_> {
     ) -> Result<(), NemesisEnd> {
         let healed = fault.heal().await;
         lock(&self.cuts).retain(|cut| cut.id != id);
-        lock(&self.in_force).remove(&id);
+        if let Some(ended) = lock(&self.injected).get_mut(&id) {
+            *ended = Some(Instant::now());
+        }
         match healed {
             Ok(Healed { at, proof }) => {
                 if is_proven && proof.proven {
@@ -249,7 +251,7 @@ impl Walk<'_> {
     fn has_no_aim(&self, timed: &TimedFault, others: &BTreeSet<FaultId>) {
         let fault = timed.id;
         let numbers: Vec<String> = others.iter().map(|id| id.0.to_string()).collect();
-        let in_force = format!("in force: {}", numbers.join(", "));
+        let others = format!("in force, or until lately: {}", numbers.join(", "));
         self.emit(Event::FaultAsked {
             fault,
             kind: timed.fault.kind.name.to_owned(),
@@ -260,7 +262,7 @@ impl Walk<'_> {
             fault,
             evidence: vec![
                 "nothing was done: no node says who leads the queue".to_owned(),
-                in_force,
+                others,
             ],
         });
         self.emit(Event::FaultHealed {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use crate::inventory::NodeName;
-use crate::scenario::{Cluster, PartitionHandling};
+use crate::scenario::{Cluster, PartitionHandling, QueueType};
 
 /// Bytes of disk below which a broker stops taking messages; the default, the size of memory,
 /// stops a lab.
@@ -20,11 +20,16 @@ pub struct NodeFiles {
     pub advanced_config: String,
     /// `/etc/rabbitmq/rabbitmq-env.conf`.
     pub env_conf: String,
+    /// [`PLUGINS_FILE`]; empty where the broker's own file holds.
+    pub plugins: String,
     /// The systemd drop-in of the broker's unit.
     pub unit: String,
     /// The names of all nodes, for `/etc/hosts`.
     pub hosts: String,
 }
+
+/// The plugins that a run needs, in place of those that are enabled otherwise.
+const PLUGINS_FILE: &str = "/etc/rabbitmq/jtest.plugins";
 
 /// A node of the cluster as its peers know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,17 +62,30 @@ pub fn erlang_names(nodes: &[&NodeName]) -> BTreeMap<NodeName, String> {
 }
 
 /// The files of the node of that name in a cluster of `peers`, itself included.
-pub fn render(erlang_name: &str, peers: &[Peer], cluster: &Cluster) -> NodeFiles {
+pub fn render(erlang_name: &str, peers: &[Peer], cluster: &Cluster, queue: QueueType) -> NodeFiles {
+    let plugins = match queue {
+        QueueType::Stream => "[rabbitmq_stream].\n",
+        _ => "",
+    };
     NodeFiles {
         rabbitmq_conf: rabbitmq_conf(peers, cluster),
         advanced_config: format!(
             "%% Written by jtest.\n[{{kernel, [{{net_ticktime, {}}}]}}].\n",
             cluster.net_ticktime_s
         ),
-        env_conf: format!("# Written by jtest.\nNODENAME={erlang_name}\n"),
+        env_conf: env_conf(erlang_name, plugins),
+        plugins: plugins.to_owned(),
         unit: unit(cluster),
         hosts: hosts(peers),
     }
+}
+
+fn env_conf(erlang_name: &str, plugins: &str) -> String {
+    let mut text = format!("# Written by jtest.\nNODENAME={erlang_name}\n");
+    if !plugins.is_empty() {
+        text += &format!("ENABLED_PLUGINS_FILE={PLUGINS_FILE}\n");
+    }
+    text
 }
 
 fn rabbitmq_conf(peers: &[Peer], cluster: &Cluster) -> String {
@@ -159,10 +177,15 @@ mod tests {
             systemd_restart: false,
             deploy_timeout: Duration::from_secs(60),
         };
-        let files = render("rabbit@n2", &peers, &cluster);
+        let files = render("rabbit@n2", &peers, &cluster, QueueType::Stream);
         insta::assert_snapshot!(format!(
-            "{}---\n{}---\n{}---\n{}---\n{}",
-            files.rabbitmq_conf, files.advanced_config, files.env_conf, files.unit, files.hosts
+            "{}---\n{}---\n{}---\n{}---\n{}---\n{}",
+            files.rabbitmq_conf,
+            files.advanced_config,
+            files.env_conf,
+            files.plugins,
+            files.unit,
+            files.hosts
         ), @r"
         # Written by jtest.
         cluster_partition_handling = pause_minority
@@ -178,6 +201,9 @@ mod tests {
         ---
         # Written by jtest.
         NODENAME=rabbit@n2
+        ENABLED_PLUGINS_FILE=/etc/rabbitmq/jtest.plugins
+        ---
+        [rabbitmq_stream].
         ---
         # Written by jtest.
         [Service]

@@ -1,7 +1,7 @@
 # Gives this host its files; prints `changed` or `same`. Does not start or stop anything, so
 # from the first change until the broker has started with it a mark says that it is stale.
 # $1 rabbitmq.conf, $2 advanced.config, $3 rabbitmq-env.conf, $4 the unit's drop-in, $5 lines
-# for /etc/hosts.
+# for /etc/hosts, $6 the plugins, if they are not those of the broker's own file.
 state=/var/lib/jtest
 mkdir -p "$state/original"
 chmod 700 "$state"
@@ -33,6 +33,10 @@ give /etc/rabbitmq/rabbitmq-env.conf "$3
 " 644
 give /etc/systemd/system/rabbitmq-server.service.d/jtest.conf "$4
 " 644
+if [ -n "$6" ]; then
+  give /etc/rabbitmq/jtest.plugins "$6
+" 644
+fi
 
 # The block comes first, so that a host's own line for its name (127.0.1.1) does not win.
 begin='# jtest begin: names of the cluster, removed by jtest teardown'

@@ -162,7 +162,12 @@ impl Broker {
     ) -> Result<bool, DeployError> {
         let peers = self.peers(found);
         let answers = on_all(self.members.iter(), |member| {
-            let files = config::render(&self.erlang_name(&member.name), &peers, cluster);
+            let files = config::render(
+                &self.erlang_name(&member.name),
+                &peers,
+                cluster,
+                self.queue.kind,
+            );
             configure(&files)
         })
         .await?;
@@ -314,6 +319,7 @@ fn configure(files: &NodeFiles) -> Script {
             files.env_conf.trim_end(),
             files.unit.trim_end(),
             files.hosts.trim_end(),
+            files.plugins.trim_end(),
         ])
         .deadline(CONFIGURE_DEADLINE)
 }

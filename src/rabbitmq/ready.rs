@@ -100,12 +100,15 @@ fn arguments(broker: &Broker, place: usize) -> FieldTable {
     let kind = match broker.queue.kind {
         QueueType::Classic | QueueType::Mirrored => "classic",
         QueueType::Quorum => "quorum",
+        QueueType::Stream => "stream",
     };
     arguments.insert("x-queue-type".into(), AMQPValue::LongString(kind.into()));
-    if broker.queue.kind == QueueType::Quorum {
-        let members = broker.members.len() as u32;
-        let size = broker.queue.replicas.unwrap_or(members).min(members);
-        let size = AMQPValue::LongInt(size.cast_signed());
+    let members = broker.members.len() as u32;
+    let size = broker.queue.replicas.unwrap_or(members).min(members);
+    let size = AMQPValue::LongInt(size.cast_signed());
+    if broker.queue.kind == QueueType::Stream {
+        arguments.insert("x-initial-cluster-size".into(), size);
+    } else if broker.queue.kind == QueueType::Quorum {
         arguments.insert("x-quorum-initial-group-size".into(), size);
         // A message that a broken drain gave back too often would be dropped, and taken for a loss.
         let unlimited = broker.limits_deliveries.then_some(-1);

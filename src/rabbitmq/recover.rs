@@ -255,10 +255,15 @@ fn queue_lacks(answer: &Result<QueueAnswer, String>, kind: QueueType) -> Option<
     match answer {
         Err(error) => Some(format!(": {error}")),
         Ok(queue) if queue.leader.is_none() => Some(" has no leader".to_owned()),
-        Ok(queue) if kind == QueueType::Quorum && queue.online < queue.members => Some(format!(
-            " has {} of {} replicas in step",
-            queue.online, queue.members
-        )),
+        Ok(queue)
+            if matches!(kind, QueueType::Quorum | QueueType::Stream)
+                && queue.online < queue.members =>
+        {
+            Some(format!(
+                " has {} of {} replicas in step",
+                queue.online, queue.members
+            ))
+        }
         Ok(_) => None,
     }
 }

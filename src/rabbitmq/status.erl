@@ -33,6 +33,13 @@ Quorum = fun(Queue) ->
     #{leader => Leader, ready => max(0, Total - CheckedOut - Dying), unacknowledged => CheckedOut + Dying,
       members => Members, online => Online}
 end,
+%% Reading takes nothing out of a stream: its length is what is ready. Only the leader counts it.
+Stream = fun(Queue) ->
+    #{nodes := Members} = amqqueue:get_type_state(Queue),
+    [{leader, Leader}, {online, Online}] = rabbit_amqqueue:info(Queue, [leader, online]),
+    [{committed_offset, Last}] = rpc:call(Leader, rabbit_amqqueue, info, [Queue, [committed_offset]], 8000),
+    #{leader => Leader, ready => Last + 1, unacknowledged => 0, members => Members, online => Online}
+end,
 Mirrors = fun(Queue, Function) ->
     case erlang:function_exported(amqqueue, Function, 1) of
         true -> case amqqueue:Function(Queue) of
@@ -55,6 +62,7 @@ Queue = fun(Name) ->
         {ok, Found} ->
             case amqqueue:get_type(Found) of
                 rabbit_quorum_queue -> Quorum(Found);
+                rabbit_stream_queue -> Stream(Found);
                 _ -> Classic(Found)
             end;
         _ -> #{absent => true}

@@ -9,6 +9,7 @@ use crate::check::fifo::{FalseEmpty, Fifo, Overtaking};
 use crate::check::lock::{HoldTimes, Lock};
 use crate::check::order::Order;
 use crate::check::results::{LostValue, Results, Value};
+use crate::check::stream::Stream;
 use crate::history::operation::{Action, Nanos, Phase};
 use crate::inventory::NodeName;
 
@@ -136,6 +137,19 @@ pub fn wanted(results: &Results) -> Vec<Value> {
         wanted.extend(empties.map(|empty| empty.inside));
         wanted.extend(fifo.data.early_values.iter().take(DRAWN_MAX));
         wanted.extend(fifo.data.repeated_values.iter().take(DRAWN_MAX));
+    }
+    if let Some(stream) = &results.findings.stream {
+        let data = &stream.data;
+        let repeated = data.repeated_examples.iter().take(DRAWN_MAX);
+        wanted.extend(repeated.map(|repeated| repeated.value));
+        let differing = data.differing_examples.iter().take(DRAWN_MAX);
+        wanted.extend(
+            differing
+                .flat_map(|pair| [pair.first.value, pair.other.value])
+                .flatten(),
+        );
+        let vanished = data.vanished_examples.iter().take(DRAWN_MAX);
+        wanted.extend(vanished.filter_map(|reading| reading.value));
     }
     wanted
 }
@@ -273,6 +287,41 @@ impl Draw<'_> {
                 }));
         }
         drawings
+    }
+
+    /// What readers of a stream did not find the same, or once, or at all.
+    pub fn stream(&self, stream: &Stream) -> Vec<Drawing> {
+        let differing = stream.differing_examples.iter().take(DRAWN_MAX);
+        let differing = differing.filter_map(|pair| {
+            let offset = pair.first.offset;
+            let caption = format!("Offset {offset} was not the same message to all readers");
+            let values: Vec<Value> = [pair.first.value, pair.other.value]
+                .into_iter()
+                .flatten()
+                .collect();
+            self.values(caption, &values)
+        });
+        let repeated = stream.repeated_examples.iter().take(DRAWN_MAX);
+        let repeated = repeated.filter_map(|repeated| {
+            let caption = format!(
+                "{} is stored at offset {} and at offset {}",
+                name(repeated.value),
+                repeated.first_offset,
+                repeated.other_offset
+            );
+            self.values(caption, &[repeated.value])
+        });
+        let vanished = stream.vanished_examples.iter().take(DRAWN_MAX);
+        let vanished = vanished.filter_map(|reading| {
+            let value = reading.value?;
+            let caption = format!(
+                "{} was read at offset {}, which is not there at the end",
+                name(value),
+                reading.offset
+            );
+            self.values(caption, &[value])
+        });
+        differing.chain(repeated).chain(vanished).collect()
     }
 
     fn overtaking(&self, pair: &Overtaking) -> Option<Drawing> {

@@ -199,6 +199,7 @@ fn drawings(draw: &Draw<'_>, results: &Results, events: &[Record]) -> Vec<Drawn>
     let fifo = results.findings.fifo.as_ref();
     let order = results.findings.order.as_ref();
     let exclusive = results.findings.exclusive.as_ref();
+    let stream = results.findings.stream.as_ref();
     let found = [
         (
             "Messages that nobody should have received",
@@ -223,6 +224,10 @@ fn drawings(draw: &Draw<'_>, results: &Results, events: &[Record]) -> Vec<Drawn>
         (
             "The order, as consumers saw it",
             order.map_or_else(Vec::new, |order| draw.order(&order.data)),
+        ),
+        (
+            "The stream",
+            stream.map_or_else(Vec::new, |found| draw.stream(&found.data)),
         ),
         (
             "Consumers that were active at once",

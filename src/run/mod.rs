@@ -39,11 +39,11 @@ use crate::rabbitmq::collect::CollectError;
 use crate::remote::ConnectOptions;
 use crate::report;
 use crate::run_dir;
-use crate::scenario::{PartitionHandling, Scenario};
+use crate::scenario::{PartitionHandling, QueueType, Scenario};
 use crate::schedule::Plan;
 use crate::workload::administration::Administration;
 use crate::workload::drain::{self, DrainContext};
-use crate::workload::{Record, Tally};
+use crate::workload::{Record, Tally, stream};
 
 use self::dispatch::Dispatcher;
 use self::interrupt::{Interrupt, Urgency};
@@ -339,7 +339,11 @@ impl Run {
             deadline,
         };
         let work = async {
-            let mut proof = drain::run(context, || ready.broker.counts()).await;
+            let counts = || ready.broker.counts();
+            let mut proof = match self.plan.scenario.queue.kind {
+                QueueType::Stream => stream::drain::run(context, counts).await,
+                _ => drain::run(context, counts).await,
+            };
             let endpoints = ready.broker.endpoints();
             let observing = administration.observe(&endpoints, recorder.as_ref(), self.clock);
             for (node, error) in observing.await {

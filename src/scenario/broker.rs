@@ -120,7 +120,11 @@ pub fn refusals(scenario: &Scenario, version: BrokerVersion) -> Vec<Refusal> {
                     scenario `mirrored-pause-minority`"
                 .to_owned(),
         }),
-        QueueType::Classic | QueueType::Mirrored | QueueType::Quorum => {}
+        QueueType::Stream if !version.at_least(3, 9) => refusals.push(Refusal {
+            what: format!("RabbitMQ {version} has no streams: they came with 3.9"),
+            offer: "use 3.9 or newer, or the scenario `order` on a quorum queue".to_owned(),
+        }),
+        QueueType::Classic | QueueType::Mirrored | QueueType::Quorum | QueueType::Stream => {}
     }
     refusals
 }
@@ -206,6 +210,8 @@ mod tests {
             (QueueType::Quorum, "3.10.8", false),
             (QueueType::Quorum, "4.0.5", false),
             (QueueType::Quorum, "4.3.6", false),
+            (QueueType::Stream, "3.8.9", true),
+            (QueueType::Stream, "3.10.8", false),
             (QueueType::Mirrored, "3.6.5", true),
             (QueueType::Mirrored, "3.7.28", false),
             (QueueType::Mirrored, "3.13.7", false),

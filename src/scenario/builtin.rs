@@ -58,6 +58,7 @@ pub const BUILTINS: &[Builtin] = builtins![
     "clock-jumps",
     "power-cycles",
     "lock",
+    "stream",
     "fifo",
     "consumers",
     "order",

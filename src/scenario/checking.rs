@@ -25,6 +25,8 @@ pub enum Checker {
     Order,
     /// Whether one consumer at a time was active.
     Exclusive,
+    /// Whether every reader of a stream read the same, in order and whole.
+    Stream,
     /// Whether queues, policies and other objects are where they should be.
     Metadata,
     /// For how long each node served nobody.
@@ -48,13 +50,14 @@ pub type Checks = BTreeMap<Checker, Weight>;
 
 impl Checker {
     /// All, by their words.
-    pub const WORDS: [(&str, Self); 9] = [
+    pub const WORDS: [(&str, Self); 10] = [
         ("total-queue", Self::TotalQueue),
         ("duplicates", Self::Duplicates),
         ("lock", Self::Lock),
         ("fifo", Self::Fifo),
         ("order", Self::Order),
         ("exclusive", Self::Exclusive),
+        ("stream", Self::Stream),
         ("metadata", Self::Metadata),
         ("availability", Self::Availability),
         ("latency", Self::Latency),
@@ -71,11 +74,16 @@ impl Checker {
         match self {
             Self::TotalQueue | Self::Availability | Self::Latency => true,
             // The lock is one message that is received again and again.
-            Self::Duplicates => workload.kind != WorkloadKind::Lock && workload.kind.sends(),
+            // Everybody reads all of a stream.
+            Self::Duplicates => {
+                !matches!(workload.kind, WorkloadKind::Lock | WorkloadKind::Stream)
+                    && workload.kind.sends()
+            }
             Self::Lock => workload.kind == WorkloadKind::Lock,
             Self::Fifo => workload.kind == WorkloadKind::Fifo,
             Self::Order => workload.kind == WorkloadKind::Order,
             Self::Exclusive => queue.single_active_consumer && workload.consumers.count > 0,
+            Self::Stream => workload.kind == WorkloadKind::Stream,
             Self::Metadata => workload.kind == WorkloadKind::Metadata,
         }
     }
@@ -88,6 +96,7 @@ impl Checker {
             | Self::Fifo
             | Self::Order
             | Self::Exclusive
+            | Self::Stream
             | Self::Metadata => Weight::Decides,
             Self::Duplicates | Self::Availability | Self::Latency => Weight::Reported,
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::step::{Gap, Lasts};
-use super::{Amount, Scenario, Source, Step, WorkloadKind, consumers, limits, queue};
+use super::{Amount, QueueType, Scenario, Source, Step, WorkloadKind, consumers, limits, queue};
 use crate::diagnostic::{Collector, Place};
 use crate::duration;
 use crate::yaml::{Kind, Value};
@@ -21,6 +21,28 @@ pub(super) fn check(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
 
 fn workload(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
     let kind = scenario.workload.kind;
+    let is_stream = scenario.queue.kind == QueueType::Stream;
+    if (kind == WorkloadKind::Stream) != is_stream {
+        to.error(
+            place(
+                tree,
+                if is_stream {
+                    "queue.type"
+                } else {
+                    "workload.kind"
+                },
+            ),
+            "a stream and the workload `stream` need each other",
+            "write both `workload.kind: stream` and `queue.type: stream`, or neither",
+        );
+    }
+    if is_stream && scenario.queue.single_active_consumer {
+        to.error(
+            place(tree, "queue.single_active_consumer"),
+            "readers of a stream take nothing from each other",
+            "remove it",
+        );
+    }
     if kind == WorkloadKind::Metadata && scenario.cluster.source == Source::Existing {
         to.error(
             place(tree, "workload.kind"),

@@ -70,6 +70,10 @@ pub(super) fn parse(
     consumers.count = count
         .and_then(|count| u32::try_from(count).ok())
         .unwrap_or(consumers.count);
+    if kind == WorkloadKind::Stream {
+        fields.finish(to);
+        return consumers;
+    }
     let by = fields.choice("by", &Receiving::WORDS, to);
     consumers.by = by.unwrap_or(consumers.by);
     for (key, target) in [
@@ -91,7 +95,7 @@ pub(super) fn check(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
         workload, queue, ..
     } = scenario;
     let consumers = &workload.consumers;
-    if !workload.kind.is_read() && queue.count > 1 && !queue.dead_letters {
+    if !workload.kind.has_many_queues() && queue.count > 1 && !queue.dead_letters {
         to.error(
             place(tree, "queue.count"),
             "this workload uses one queue",
@@ -169,7 +173,7 @@ mod tests {
             ),
             (
                 "workload: {kind: dead-letter, amount: 1m, consumers: {count: 1}}",
-                "`consumers` is of the workloads `queue` and `order` alone",
+                "`consumers` is of the workloads `queue`, `order` and `stream` alone",
             ),
             (
                 "workload: {kind: fifo, amount: 1m}\nqueue: {count: 2}",
@@ -186,6 +190,22 @@ mod tests {
             (
                 "workload: {amount: 1m, consumers: {count: 2, by: get}}\nqueue: {single_active_consumer: true}",
                 "does not answer those that get",
+            ),
+            (
+                "workload: {kind: stream, amount: 1m, consumers: {by: get}}\nqueue: {type: stream}",
+                "unknown key `by`",
+            ),
+            (
+                "workload: {kind: stream, amount: 1m}\nqueue: {type: stream, count: 2}",
+                "this workload uses one queue",
+            ),
+            (
+                "workload: {kind: stream, amount: 1m}",
+                "a stream and the workload `stream` need each other",
+            ),
+            (
+                "workload: {amount: 1m}\nqueue: {type: stream}",
+                "a stream and the workload `stream` need each other",
             ),
             (
                 "workload: {amount: 1m, consumers: {by: pull}}",

@@ -79,7 +79,8 @@ pub(super) fn check(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
             | WorkloadKind::Order
             | WorkloadKind::Lock
             | WorkloadKind::Fifo
-            | WorkloadKind::Metadata => false,
+            | WorkloadKind::Metadata
+            | WorkloadKind::Stream => false,
         };
         if is_set && !is_allowed {
             to.error(

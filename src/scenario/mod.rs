@@ -137,11 +137,13 @@ pub enum WorkloadKind {
     DeadLetter,
     /// As `Queue`, and the queue has limits.
     Transient,
+    /// Named publishers with publishing ids, and readers by offset, of a stream.
+    Stream,
 }
 
 impl WorkloadKind {
     /// All, by their words.
-    pub const WORDS: [(&str, Self); 7] = [
+    pub const WORDS: [(&str, Self); 8] = [
         ("queue", Self::Queue),
         ("lock", Self::Lock),
         ("fifo", Self::Fifo),
@@ -149,18 +151,24 @@ impl WorkloadKind {
         ("metadata", Self::Metadata),
         ("dead-letter", Self::DeadLetter),
         ("transient", Self::Transient),
+        ("stream", Self::Stream),
     ];
 
     /// Whether the clients publish as those of `queue` do.
     pub fn publishes_as_queue(self) -> bool {
         matches!(
             self,
-            Self::Queue | Self::Order | Self::DeadLetter | Self::Transient
+            Self::Queue | Self::Order | Self::DeadLetter | Self::Transient | Self::Stream
         )
     }
 
     /// Whether consumers may read while the producers publish.
     pub fn is_read(self) -> bool {
+        matches!(self, Self::Queue | Self::Order | Self::Stream)
+    }
+
+    /// Whether the clients of one run may use several queues.
+    pub fn has_many_queues(self) -> bool {
         matches!(self, Self::Queue | Self::Order)
     }
 

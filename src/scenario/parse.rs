@@ -221,7 +221,7 @@ fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
     } else if let Some(value) = fields.take("consumers") {
         to.error(
             value.place,
-            "`consumers` is of the workloads `queue` and `order` alone",
+            "`consumers` is of the workloads `queue`, `order` and `stream` alone",
             "remove it: what consumers took would not be told from what the queue let go",
         );
     }

@@ -24,6 +24,8 @@ pub enum QueueType {
     Mirrored,
     /// Replicated by Raft.
     Quorum,
+    /// A replicated log, read by offset.
+    Stream,
 }
 
 /// `ha-sync-mode` of mirrors.
@@ -82,7 +84,7 @@ pub struct Queue {
     /// Their kind.
     #[serde(rename = "type")]
     pub kind: QueueType,
-    /// How many nodes hold each (`ha-params` of exactly-N mirrors, `x-quorum-initial-group-size`);
+    /// How many nodes hold each (`ha-params` of exactly-N mirrors, `x-quorum-initial-group-size`, `x-initial-cluster-size`);
     /// `None` is every node. Meaningless for `Classic`.
     pub replicas: Option<u32>,
     /// After how many returns a quorum queue drops a message; `None` is never.
@@ -162,6 +164,7 @@ pub(super) fn parse(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Queue
             ("classic", QueueType::Classic),
             ("mirrored", QueueType::Mirrored),
             ("quorum", QueueType::Quorum),
+            ("stream", QueueType::Stream),
         ],
         to,
     );
@@ -244,7 +247,7 @@ fn replicas(queue: &Queue, tree: &Value, to: &mut Collector<'_>) {
             "a classic queue has one replica only",
             "remove `replicas`, or choose `type: quorum`",
         ),
-        QueueType::Quorum if replicas % 2 == 0 => to.warning(
+        QueueType::Quorum | QueueType::Stream if replicas % 2 == 0 => to.warning(
             at,
             format!(
                 "{replicas} replicas survive no more than {} do",
@@ -252,7 +255,7 @@ fn replicas(queue: &Queue, tree: &Value, to: &mut Collector<'_>) {
             ),
             "choose an odd number",
         ),
-        QueueType::Mirrored | QueueType::Quorum => {}
+        QueueType::Mirrored | QueueType::Quorum | QueueType::Stream => {}
     }
 }
 

@@ -1,12 +1,12 @@
 //! What a producer publishes next, and when; pure.
 //!
 //! A value is sent again while its attempts do not end `ok`, up to the workload's bound; such
-//! values go first. New sequence numbers are consumed only by an attempt, so nothing is ever
+//! values go first, the lowest before others. New sequence numbers are consumed only by an attempt, so nothing is ever
 //! skipped. Open loop means that the due times go on whatever the broker does: an attempt that
 //! had to wait for room in the window keeps the time it was due. Due times that pass while
 //! there is no connection are dropped, so that the backlog is bounded by the confirm timeout.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use super::attempts::Completion;
 use super::message::AttemptId;
@@ -19,7 +19,7 @@ pub struct Demand {
     values: Option<u64>,
     resends: u16,
     next_sequence: u64,
-    again: VecDeque<AttemptId>,
+    again: BTreeMap<u64, AttemptId>,
     under_way: u64,
 }
 
@@ -32,7 +32,7 @@ impl Demand {
             values,
             resends: u16::try_from(resends).unwrap_or(u16::MAX),
             next_sequence: 0,
-            again: VecDeque::new(),
+            again: BTreeMap::new(),
             under_way: 0,
         }
     }
@@ -48,7 +48,7 @@ impl Demand {
             return None;
         }
         self.under_way += 1;
-        if let Some(id) = self.again.pop_front() {
+        if let Some((_, id)) = self.again.pop_first() {
             return Some(id);
         }
         let sequence = self.next_sequence;
@@ -65,11 +65,17 @@ impl Demand {
         self.under_way = self.under_way.saturating_sub(1);
         let AttemptId { attempt, .. } = completion.id;
         if completion.phase != Phase::Ok && attempt < self.resends {
-            self.again.push_back(AttemptId {
+            let next = AttemptId {
                 attempt: attempt + 1,
                 ..completion.id
-            });
+            };
+            self.again.insert(next.sequence, next);
         }
+    }
+
+    /// A value whose attempt has completed is not sent again.
+    pub fn give_up(&mut self, id: AttemptId) {
+        self.again.remove(&id.sequence);
     }
 
     /// Whether every value has come to its end.

@@ -35,7 +35,7 @@ const FINISH_DEADLINE: Duration = Duration::from_secs(30);
 const ASKS_IN_A_ROW: u32 = 2;
 const ASK_INTERVAL: Duration = Duration::from_secs(6);
 /// The logical processes of drain consumers begin here, far above the producers'.
-const FIRST_PROCESS: u32 = 1 << 31;
+pub(super) const FIRST_PROCESS: u32 = 1 << 31;
 
 /// What the drain needs.
 #[derive(Clone)]

@@ -94,6 +94,11 @@ impl Ledger {
         self.complete(&completions);
     }
 
+    /// A value is not to be sent again.
+    pub(super) fn give_up(&mut self, id: AttemptId) {
+        self.demand.give_up(id);
+    }
+
     fn complete(&mut self, completions: &[Completion]) {
         for completion in completions {
             let Completion {

@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::administration::Administration;
 pub use super::ledger::Counts;
-use super::{Credentials, Endpoint, Record, Tally, fifo, lock, metadata, queue};
+use super::{Credentials, Endpoint, Record, Tally, fifo, lock, metadata, queue, stream};
 use crate::clock::RunClock;
 use crate::event::Emit;
 use crate::history::operation::Nanos;
@@ -133,6 +133,7 @@ pub async fn run(context: LoadContext) -> LoadSummary {
         WorkloadKind::Lock => lock::run(context).await,
         WorkloadKind::Fifo => fifo::run(context).await,
         WorkloadKind::Metadata => metadata::run(context).await,
+        WorkloadKind::Stream => stream::run(context).await,
     }
 }
 

@@ -161,6 +161,7 @@ fn queue_arguments(context: &LoadContext) -> FieldTable {
     let kind = match context.queue.kind {
         QueueType::Classic | QueueType::Mirrored => "classic",
         QueueType::Quorum => "quorum",
+        QueueType::Stream => "stream",
     };
     arguments.insert("x-queue-type".into(), AMQPValue::LongString(kind.into()));
     if context.queue.kind == QueueType::Quorum {

@@ -3,7 +3,8 @@
 //! - [`load`]: the table of workloads, and what each is given
 //! - [`queue`]: producers with publisher confirms, and consumers; also of `order`, `dead-letter` and
 //!   `transient`; [`lock`]: one message is a lock; [`fifo`]: enqueues and dequeues in turn; [`metadata`]:
-//!   what brokers keep besides messages, with [`administration`]; [`drain`]: reading to the end
+//!   what brokers keep besides messages, with [`administration`]; [`drain`]: reading to the end; [`stream`]: logs
+//!   that are read by offset, with its own protocol and drain
 //! - [`attempts`]: what becomes of a publish, pure; [`demand`]: what is published when, pure
 //! - [`tally`]: counts while it runs, for those who watch
 //! - [`message`]: how a message names itself and checks itself
@@ -31,6 +32,7 @@ mod producer;
 pub mod publisher;
 pub mod queue;
 mod receipts;
+pub mod stream;
 pub mod tally;
 
 use tokio::sync::watch;

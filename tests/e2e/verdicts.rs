@@ -161,6 +161,34 @@ fn assert_told_while_it_ran(page: &str, printed: &str, run: &Path) {
     assert!(value("jtest_faults_in_force ") > 0.0, "{page}");
 }
 
+#[test]
+#[ignore = "needs the local lab; scripts/test runs it"]
+fn a_stream_is_the_same_for_all_readers_and_stores_once_what_is_sent_again() {
+    let lab = Lab::hold();
+    let before = lab.firewalls();
+    let short = ["--set", "schedule.0.repeat=1"];
+    let arguments = [&["--scenario", "stream", "--seed", "2"], SHORT, &short].concat();
+    let (code, printed) = finish(&lab, lab.jtest("run", &arguments));
+    assert_eq!(code, Some(0), "{printed}");
+    let results = results(&lab.latest());
+    assert_fits_the_schema(&results);
+    assert_eq!(results["verdict"], "valid");
+    let found = &results["stream"]["data"];
+    let (stored, sent) = (
+        &found["offsets"],
+        &results["total_queue"]["data"]["attempts"],
+    );
+    // Some were sent more than once, since the leader was lost.
+    assert!(
+        stored.as_u64().unwrap() > 1000 && sent.as_u64() > stored.as_u64(),
+        "{results:#}"
+    );
+    // A reader at each node during the load, each of them on another connection afterwards, and the drain's.
+    assert!(found["readers"].as_u64() > Some(10), "{results:#}");
+    assert_left_everything(&lab, &lab.latest());
+    assert_eq!(before, lab.firewalls());
+}
+
 /// Makes n3 unable to pack its logs, until it is dropped.
 struct WithoutTar<'a>(&'a Lab);
 

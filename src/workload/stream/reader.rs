@@ -1,0 +1,192 @@
+//! Reading a stream by offset through one node, and the readers of the load.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::super::ledger::Counts;
+use super::super::load::{ClientSummary, LoadContext};
+use super::super::message::{AttemptId, Codec};
+use super::super::{Credentials, Endpoint, Record, Tally, told};
+use super::link::{Push, StreamLink};
+use crate::clock::RunClock;
+use crate::history::operation::{Action, Cause, Entry, Phase};
+
+/// Where readings go, and as what.
+pub(super) struct Reading {
+    pub(super) codec: Codec,
+    pub(super) recorder: Arc<dyn Record>,
+    pub(super) tally: Arc<Tally>,
+    pub(super) clock: RunClock,
+    pub(super) action: Action,
+    pub(super) node: u16,
+    pub(super) process: u32,
+    /// The offset to be read next.
+    pub(super) next: u64,
+}
+
+impl Reading {
+    /// Records what a chunk has from the next offset on.
+    pub(super) fn take(&mut self, first: u64, bodies: &[Vec<u8>]) {
+        for (offset, body) in (first..).zip(bodies) {
+            if offset < self.next {
+                continue;
+            }
+            self.next = offset + 1;
+            let (id, cause) = match self.codec.decode(body) {
+                Ok(id) => (id, Cause::None),
+                Err(_alien) => (AttemptId::FOREIGN, Cause::Foreign),
+            };
+            self.recorder.record(Entry {
+                time: self.clock.now(),
+                process: self.process,
+                node: self.node,
+                phase: Phase::Ok,
+                action: self.action,
+                producer: id.producer,
+                sequence: id.sequence,
+                attempt: id.attempt,
+                cause,
+                tag: Some(offset),
+                ..Entry::default()
+            });
+            self.tally.received(self.node);
+        }
+    }
+}
+
+/// A connection that reads the stream from an offset on.
+pub(super) async fn attach(
+    endpoint: &Endpoint,
+    credentials: &Credentials,
+    name: &str,
+    stream: &str,
+    from: u64,
+) -> Result<StreamLink, String> {
+    let mut link = StreamLink::open(endpoint, credentials, name).await?;
+    link.subscribe(stream, from).await?;
+    Ok(link)
+}
+
+/// Takes what comes until there is nothing more to be had from the connection. Cancel it to end it.
+pub(super) async fn follow(link: &mut StreamLink, mut take: impl FnMut(u64, &[Vec<u8>])) -> String {
+    loop {
+        match link.push().await {
+            Push::Chunk(first, bodies) => {
+                take(first, &bodies);
+                if let Err(reason) = link.next_chunk().await {
+                    return reason;
+                }
+            }
+            Push::Lost(reason) => return reason,
+            Push::Confirmed(_) | Push::Refused(_) => {}
+        }
+    }
+}
+
+/// A reader of the load: reads the stream through its node from its beginning, and goes on after a lost connection.
+pub(super) struct LoadReader {
+    /// Among all clients.
+    number: u32,
+    endpoint: Endpoint,
+    context: LoadContext,
+    reading: Reading,
+    /// Raised when all producers have ended.
+    ended: watch::Receiver<bool>,
+    connections: u32,
+}
+
+impl LoadReader {
+    pub(super) fn new(
+        place: u32,
+        endpoint: Endpoint,
+        context: LoadContext,
+        ended: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            number: context.producers().saturating_add(place),
+            reading: Reading {
+                codec: Codec::new(&context.run_id, 0),
+                recorder: Arc::clone(&context.recorder),
+                tally: Arc::clone(&context.tally),
+                clock: context.clock,
+                action: Action::Deliver,
+                node: endpoint.index,
+                process: 0,
+                next: 0,
+            },
+            endpoint,
+            context,
+            ended,
+            connections: 0,
+        }
+    }
+
+    /// Reads until the producers have ended or its last reconnect fails; with its number.
+    pub(super) async fn run(mut self) -> (u32, ClientSummary) {
+        let mut ended = self.ended.clone();
+        let gave_up = tokio::select! {
+            biased;
+            () = told(&mut ended) => None,
+            reason = self.read() => Some(reason),
+        };
+        let summary = ClientSummary {
+            node: self.endpoint.name.clone(),
+            counts: Counts::default(),
+            connections: self.connections,
+            gave_up,
+        };
+        (self.number, summary)
+    }
+
+    /// Reads on one connection after the other; why it gave up.
+    async fn read(&mut self) -> String {
+        let mut reconnects = 0;
+        let mut was_lost = false;
+        loop {
+            let before = self.connections;
+            let reason = self.session().await;
+            if reconnects == self.context.workload.reconnects {
+                let reason = format!("{reconnects} reconnects did not suffice: {reason}");
+                self.note(&format!("gave up: {reason}"));
+                return reason;
+            }
+            let is_new = self.connections > before || !was_lost;
+            was_lost = true;
+            if is_new {
+                self.note(&format!("{reason}; reconnecting"));
+            }
+            reconnects += 1;
+            sleep(self.context.workload.reconnect_pause).await;
+        }
+    }
+
+    async fn session(&mut self) -> String {
+        let (name, stream) = (
+            format!("jtest reader {}", self.number),
+            &self.context.queue.name,
+        );
+        let credentials = &self.context.credentials;
+        let attaching = attach(
+            &self.endpoint,
+            credentials,
+            &name,
+            stream,
+            self.reading.next,
+        );
+        let mut link = match attaching.await {
+            Ok(link) => link,
+            Err(reason) => return reason,
+        };
+        self.reading.process = self.context.process(self.number, self.connections);
+        self.connections += 1;
+        let reading = &mut self.reading;
+        follow(&mut link, |first, bodies| reading.take(first, bodies)).await
+    }
+
+    fn note(&self, text: &str) {
+        let text = format!("reader {}: {text}", self.number);
+        self.context.emit.note(Some(&self.endpoint.name), text);
+    }
+}
