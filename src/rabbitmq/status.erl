@@ -33,12 +33,21 @@ Quorum = fun(Queue) ->
     #{leader => Leader, ready => max(0, Total - CheckedOut - Dying), unacknowledged => CheckedOut + Dying,
       members => Members, online => Online}
 end,
-%% Reading takes nothing out of a stream: its length is what is ready. Only the leader counts it.
+%% Reading takes nothing out of a stream: the length of the own replica, or of the leader's, is what is ready.
+%% (Of what is committed, brokers state the first offset of the last chunk.)
 Stream = fun(Queue) ->
     #{nodes := Members} = amqqueue:get_type_state(Queue),
     [{leader, Leader}, {online, Online}] = rabbit_amqqueue:info(Queue, [leader, online]),
-    [{committed_offset, Last}] = rpc:call(Leader, rabbit_amqqueue, info, [Queue, [committed_offset]], 8000),
-    #{leader => Leader, ready => Last + 1, unacknowledged => 0, members => Members, online => Online}
+    Name = amqqueue:get_name(Queue),
+    Lengths = fun(Counters) ->
+        [Offset + 1 || {{Role, Of}, #{offset := Offset}} <- maps:to_list(Counters), Of =:= Name,
+            Role =:= osiris_writer orelse Role =:= osiris_replica]
+    end,
+    Length = case Lengths(osiris_counters:overview()) of
+        [Own | _] -> Own;
+        [] -> hd(Lengths(rpc:call(Leader, osiris_counters, overview, [], 8000)))
+    end,
+    #{leader => Leader, ready => Length, unacknowledged => 0, members => Members, online => Online}
 end,
 Mirrors = fun(Queue, Function) ->
     case erlang:function_exported(amqqueue, Function, 1) of
