@@ -11,10 +11,10 @@
 #[path = "../tests/support/lab.rs"]
 #[expect(dead_code, reason = "shared with the tests")]
 mod lab;
+#[path = "support/ssh.rs"]
+mod ssh;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use jtest::fault::{self, ClockOffset, Field};
 use jtest::inventory::NodeName;
 use jtest::schedule::{Groups, PlannedFault};
 use lab::{Events, Lab};
+use ssh::Ssh;
 
 const LAB: &[&str] = &["JTEST_TEST_LAB"];
 const ROUNDS_DEFAULT: usize = 200;
@@ -54,62 +55,13 @@ fn field(hold: &Hold) -> Field {
     }
 }
 
-/// The same cut by five `ssh` over connections that are open already: a rule for each peer.
-struct Ssh {
-    state: PathBuf,
-    sockets: tempfile::TempDir,
+/// The same cut by `ssh`: a rule for each peer.
+trait Cuts {
+    fn cut(&self) -> u64;
+    fn heal(&self) -> u64;
 }
 
-impl Ssh {
-    fn connect() -> Self {
-        let state = PathBuf::from("/var/lib/jtest-lab").join(lab::name());
-        let ssh = Self {
-            state,
-            sockets: tempfile::tempdir().unwrap(),
-        };
-        ssh.all(|_| "true".to_owned());
-        ssh
-    }
-
-    fn start(&self, n: usize, line: &str) -> Child {
-        let path = |name: &str| self.state.join(name).display().to_string();
-        Command::new("ssh")
-            .args([
-                "-F",
-                "/dev/null",
-                "-i",
-                &path("id_ed25519"),
-                "-o",
-                "IdentitiesOnly=yes",
-            ])
-            .args(["-o", &format!("UserKnownHostsFile={}", path("known_hosts"))])
-            .args(["-o", "ControlMaster=auto", "-o", "ControlPersist=60"])
-            .args([
-                "-o",
-                &format!("ControlPath={}/%h", self.sockets.path().display()),
-            ])
-            .arg(format!("jtest@10.77.0.1{n}"))
-            .arg(format!("sudo sh -c '{line}; date +%s%N'"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
-    }
-
-    /// Runs a line on all five, side by side, and returns last minus first of their ends.
-    fn all(&self, line: impl Fn(usize) -> String) -> u64 {
-        let children: Vec<Child> = (1..=5).map(|n| self.start(n, &line(n))).collect();
-        let mut stamps = Vec::new();
-        for child in children {
-            let output = child.wait_with_output().unwrap();
-            assert!(output.status.success(), "{output:?}");
-            let text = String::from_utf8(output.stdout).unwrap();
-            stamps.push(text.trim().parse::<u64>().unwrap() / 1000);
-        }
-        stamps.iter().max().unwrap() - stamps.iter().min().unwrap()
-    }
-
+impl Cuts for Ssh {
     fn cut(&self) -> u64 {
         self.all(|n| {
             let peers: &[usize] = if n <= 2 { &[3, 4, 5] } else { &[1, 2] };
@@ -122,17 +74,6 @@ impl Ssh {
 
     fn heal(&self) -> u64 {
         self.all(|_| "iptables -w -F".to_owned())
-    }
-}
-
-impl Drop for Ssh {
-    fn drop(&mut self) {
-        for n in 1..=5 {
-            let socket = self.sockets.path().join(format!("10.77.0.1{n}"));
-            let mut exit = Command::new("ssh");
-            exit.arg("-S").arg(socket).args(["-O", "exit", "lab"]);
-            let _gone = exit.stderr(Stdio::null()).status();
-        }
     }
 }
 
