@@ -3,6 +3,7 @@
 /// The labs that the first of these variables names, divided by blanks, that of this test's slot first.
 pub fn labs(variables: &[&str]) -> Vec<String> {
     let named = variables.iter().find_map(|name| std::env::var(name).ok());
+    let named = named.filter(|labs| !labs.trim().is_empty());
     let labs = named.unwrap_or_else(|| {
         panic!(
             "{} names a lab that is up (`scripts/lab --name NAME up`); scripts/test sets it",
