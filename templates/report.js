@@ -135,15 +135,22 @@
         hovertext: plain(fault.what), font: { size: 11, color: colour(key) },
       });
     }
+    let labelled = null;
     for (const stage of data.stages) {
       if (!["heal", "recover", "drain"].includes(stage.name)) continue;
       shapes.push({ ...whole, type: "line", x0: stage.from, x1: stage.from, line: { color: colour("line"), width: 1 } });
       if (stage.name === "heal" || stage.from < from || stage.from > until) continue;
-      annotations.push({
+      // Stages that follow closely have one label.
+      if (labelled !== null && stage.from - labelled.x < (until - from) * 0.08) {
+        labelled.text += ", " + stage.name;
+        continue;
+      }
+      labelled = {
         x: stage.from, y: 0.62, xref: "x", yref: "paper", yanchor: "top", showarrow: false,
         xanchor: stage.from > (from + until) / 2 ? "right" : "left",
         text: stage.name, font: { size: 11, color: colour("quiet") },
-      });
+      };
+      annotations.push(labelled);
     }
     if (picked !== null) {
       shapes.push({ ...whole, layer: "above", type: "line", x0: picked, x1: picked, line: { color: colour("link"), width: 2 } });

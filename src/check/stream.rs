@@ -2,7 +2,8 @@
 //!
 //! A stream promises every reader, through whatever node:
 //!
-//! - the offsets of a connection rise by one: none comes twice, none is left out;
+//! - a reader's offsets begin at 0 and rise by one, over all its connections: none comes twice, none is left out;
+//! - every node has the same, the whole stream;
 //! - an offset is the same message for everybody, for ever: what was read once is there at the end;
 //! - a value is stored once, since all its attempts have one publishing id of a named publisher;
 //! - what was confirmed is stored. Of what is not, told is where it is missing from what its producer stored:
@@ -30,11 +31,13 @@ use crate::inventory::NodeName;
 pub struct Stream {
     /// How many offsets were read by anybody.
     pub offsets: u64,
-    /// Connections that read something.
+    /// Readers that read something: clients of the load, and the drain of each node.
     pub readers: u64,
+    /// Values of which an earlier attempt is stored than the one that was confirmed: sent again, and not stored again.
+    pub deduplicated: u64,
     /// Messages that are not the run's own.
     pub foreign: u64,
-    /// Times an offset did not come after the one before on its connection.
+    /// Times an offset came after the same or a higher one of its reader.
     pub backwards: u64,
     /// The first of them.
     pub backwards_examples: Vec<Step>,
@@ -42,6 +45,8 @@ pub struct Stream {
     pub holes: u64,
     /// The first of them.
     pub holes_examples: Vec<Step>,
+    /// Nodes whose drain did not read what others have.
+    pub short: Vec<Short>,
     /// Offsets that were different messages to different readers.
     pub differing: u64,
     /// The first of them.
@@ -74,12 +79,24 @@ pub struct Reading {
     pub read_ns: Nanos,
 }
 
-/// Two readings of a connection, one after the other.
+/// A node that lacks a part of the stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Short {
+    /// Which.
+    pub node: NodeName,
+    /// How many offsets it lacks.
+    pub lacks: u64,
+    /// The first of them.
+    pub first: u64,
+}
+
+/// Two readings of a reader, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Step {
-    /// The offset before.
-    pub after: u64,
+    /// The offset before; none where it is the reader's first.
+    pub after: Option<u64>,
     /// What came then.
     pub reading: Reading,
 }
@@ -126,21 +143,32 @@ pub struct Streams {
     found: Stream,
     /// By offset.
     stored: HashMap<u64, Kept>,
-    /// Offsets that the drain read.
-    drained: HashSet<u64>,
+    /// By node: the offsets that its drain read.
+    drained: HashMap<u16, HashSet<u64>>,
     /// By value: where it is first.
     places: HashMap<Value, u64>,
     repeated: ValueSet,
-    /// By connection: its last offset.
-    last: HashMap<u32, u64>,
+    /// Clients of the load, whose connections are their own in turn.
+    clients: u32,
+    /// By reader: its last offset.
+    last: HashMap<Reader, u64>,
     /// In the order of their confirms.
     confirmed: Vec<Value>,
     confirmed_once: ValueSet,
+    /// Of those that were sent again: the attempt that was confirmed.
+    confirmed_again: HashMap<Value, u16>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Reader {
+    Client(u32),
+    Drain(u16),
 }
 
 /// Who read an offset first, and what.
 struct Kept {
     value: Option<Value>,
+    attempt: u16,
     node: u16,
     process: u32,
     time: Nanos,
@@ -151,11 +179,19 @@ impl Check for Streams {
     type Data = Stream;
 
     fn begin(known: &Known<'_>) -> Self {
+        let workload = &known.scenario.workload;
+        let at_each = workload
+            .producers
+            .max(1)
+            .saturating_add(workload.consumers.count);
+        let nodes = u32::try_from(known.nodes.len()).unwrap_or(u32::MAX);
         Self {
+            clients: nodes.saturating_mul(at_each).max(1),
+            confirmed_again: HashMap::new(),
             nodes: known.nodes.to_vec(),
             found: Stream::default(),
             stored: HashMap::new(),
-            drained: HashSet::new(),
+            drained: HashMap::new(),
             places: HashMap::new(),
             repeated: ValueSet::default(),
             last: HashMap::new(),
@@ -169,6 +205,9 @@ impl Check for Streams {
             producer: entry.producer,
             sequence: entry.sequence,
         };
+        if (entry.action, entry.phase) == (Action::Publish, Phase::Ok) && entry.attempt > 0 {
+            self.confirmed_again.insert(value, entry.attempt);
+        }
         match (entry.action, entry.phase, entry.tag) {
             (Action::Publish, Phase::Ok, _) if self.confirmed_once.insert(value) => {
                 self.confirmed.push(value);
@@ -184,11 +223,13 @@ impl Check for Streams {
     fn finding(mut self, seen: &Seen<'_>) -> Finding<Stream> {
         self.found.offsets = self.stored.len() as u64;
         self.found.readers = self.last.len() as u64;
+        self.found.deduplicated = self.deduplicated();
         if seen.is_complete {
+            self.look_for_the_short();
             self.look_for_the_vanished();
             self.look_for_the_missing();
         }
-        let (verdict, summary) = told(&self.found);
+        let (verdict, summary) = told(&self.found, self.nodes.len());
         Finding {
             verdict,
             summary,
@@ -201,26 +242,32 @@ impl Streams {
     fn read(&mut self, entry: &Entry, offset: u64, value: Option<Value>) {
         let kept = Kept {
             value,
+            attempt: entry.attempt,
             node: entry.node,
             process: entry.process,
             time: entry.time,
             differs: false,
         };
-        if let Some(after) = self.last.insert(entry.process, offset) {
+        let reader = match entry.action {
+            Action::Drain => Reader::Drain(entry.node),
+            _ => Reader::Client(entry.process % self.clients),
+        };
+        let after = self.last.get(&reader).copied();
+        let due = after.map_or(0, |after| after.saturating_add(1));
+        if offset != due {
             let found = &mut self.found;
-            let (count, examples) = match offset.checked_sub(after) {
-                Some(1) => (None, &mut found.holes_examples),
-                Some(2..) => (Some(&mut found.holes), &mut found.holes_examples),
-                Some(0) | None => (Some(&mut found.backwards), &mut found.backwards_examples),
+            let (count, examples) = if offset > due {
+                (&mut found.holes, &mut found.holes_examples)
+            } else {
+                (&mut found.backwards, &mut found.backwards_examples)
             };
-            if let Some(count) = count {
-                *count += 1;
-                let reading = reading(offset, &kept, &self.nodes);
-                keep(examples, Step { after, reading });
-            }
+            *count += 1;
+            let reading = reading(offset, &kept, &self.nodes);
+            keep(examples, Step { after, reading });
         }
+        self.last.insert(reader, offset);
         if entry.action == Action::Drain {
-            self.drained.insert(offset);
+            self.drained.entry(entry.node).or_default().insert(offset);
         }
         match self.stored.entry(offset) {
             Slot::Vacant(slot) => {
@@ -263,11 +310,38 @@ impl Streams {
         keep(&mut self.found.repeated_examples, repeated);
     }
 
+    fn deduplicated(&self) -> u64 {
+        let again = self.confirmed_again.iter().filter(|(value, confirmed)| {
+            let place = self.places.get(value);
+            let kept = place.and_then(|offset| self.stored.get(offset));
+            kept.is_some_and(|kept| kept.attempt < **confirmed)
+        });
+        again.count() as u64
+    }
+
+    /// Every node has what any node has.
+    fn look_for_the_short(&mut self) {
+        let mut all: Vec<u64> = self.drained.values().flatten().copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        let none = HashSet::new();
+        for (index, node) in (0u16..).zip(&self.nodes) {
+            let own = self.drained.get(&index).unwrap_or(&none);
+            let mut lacking = all.iter().filter(|offset| !own.contains(offset));
+            if let Some(first) = lacking.next() {
+                self.found.short.push(Short {
+                    node: node.clone(),
+                    lacks: 1 + lacking.count() as u64,
+                    first: *first,
+                });
+            }
+        }
+    }
+
     fn look_for_the_vanished(&mut self) {
         let offsets = self.stored.keys().copied();
-        let mut gone: Vec<u64> = offsets
-            .filter(|offset| !self.drained.contains(offset))
-            .collect();
+        let is_there = |offset: &u64| self.drained.values().any(|own| own.contains(offset));
+        let mut gone: Vec<u64> = offsets.filter(|offset| !is_there(offset)).collect();
         gone.sort_unstable();
         self.found.vanished = gone.len() as u64;
         let examples = gone.iter().take(LISTED_MAX);
@@ -315,7 +389,7 @@ fn keep<T>(examples: &mut Vec<T>, example: T) {
     }
 }
 
-fn told(found: &Stream) -> (Verdict, String) {
+fn told(found: &Stream, nodes: usize) -> (Verdict, String) {
     let Missing {
         prefix,
         middle,
@@ -329,6 +403,7 @@ fn told(found: &Stream) -> (Verdict, String) {
         ),
         (found.backwards, "times an offset came after a higher one"),
         (found.holes, "times offsets were left out"),
+        (found.short.len() as u64, "nodes lack a part of the stream"),
         (found.repeated, "values are stored more than once"),
         (
             found.vanished,
@@ -353,10 +428,15 @@ fn told(found: &Stream) -> (Verdict, String) {
     .collect();
     if broken.is_empty() {
         let Stream {
-            offsets, readers, ..
+            offsets,
+            readers,
+            deduplicated,
+            ..
         } = found;
-        let summary =
-            format!("{readers} readers read the same {offsets} messages in the same order");
+        let summary = format!(
+            "{nodes} nodes have the same {offsets} messages in the same order, and {readers} readers read them so; \
+             {deduplicated} were sent again and not stored again"
+        );
         return (Verdict::Valid, summary);
     }
     (Verdict::Invalid, broken.join("; "))
@@ -378,29 +458,27 @@ mod tests {
         }
     }
 
-    fn read(action: Action, process: u32, offset: u64, sequence: u64) -> Entry {
+    /// Readers of the drain are known by their nodes, others by their clients.
+    fn read(action: Action, reader: u16, offset: u64, sequence: u64) -> Entry {
         Entry {
             phase: Phase::Ok,
             action,
-            process,
+            process: u32::from(reader),
+            node: reader,
             sequence,
             tag: Some(offset),
             ..Entry::default()
         }
     }
 
-    /// So many values of one producer, confirmed; read meanwhile by one, and by two in the drain.
+    /// So many values of one producer, confirmed; read meanwhile by one client, and by all three nodes in the drain.
     fn history(values: u64) -> Vec<Entry> {
         let published = (0..values).map(|value| publish(0, value, Phase::Ok));
         let delivered = (0..values / 2).map(|value| read(Action::Deliver, 1, value, value));
-        let drained = [2, 3]
-            .map(|reader| (0..values).map(move |value| read(Action::Drain, reader, value, value)));
-        let [first, second] = drained;
-        published
-            .chain(delivered)
-            .chain(first)
-            .chain(second)
-            .collect()
+        let drained = [0, 1, 2]
+            .map(|node| (0..values).map(move |value| read(Action::Drain, node, value, value)));
+        let drained = drained.into_iter().flatten();
+        published.chain(delivered).chain(drained).collect()
     }
 
     fn finding(entries: Vec<Entry>) -> Finding<Stream> {
@@ -413,7 +491,8 @@ mod tests {
         assert_eq!(finding.verdict, Verdict::Valid);
         assert_eq!(
             finding.summary,
-            "3 readers read the same 10 messages in the same order"
+            "3 nodes have the same 10 messages in the same order, and 4 readers read them so; 0 were sent again and \
+             not stored again"
         );
     }
 
@@ -422,32 +501,35 @@ mod tests {
         let mut entries = history(10);
         // The last reader has value 3 where the others have 7.
         let last = entries.len() - 3;
-        assert_eq!((entries[last].sequence, entries[last].process), (7, 3));
+        assert_eq!((entries[last].sequence, entries[last].process), (7, 2));
         entries[last].sequence = 3;
         let finding = finding(entries);
         assert_eq!(finding.verdict, Verdict::Invalid);
         let differing = &finding.data.differing_examples[0];
         assert_eq!(differing.first.offset, 7);
-        assert_eq!(differing.other.process, 3);
+        assert_eq!(differing.other.process, 2);
         assert_eq!((finding.data.differing, finding.data.repeated), (1, 0));
     }
 
     #[test]
     fn a_reader_goes_on_without_holes_and_never_back() {
         let mut entries = history(10);
-        entries.push(read(Action::Deliver, 9, 4, 4));
-        entries.push(read(Action::Deliver, 9, 6, 6));
-        entries.push(read(Action::Deliver, 9, 6, 6));
+        // The same client on another connection, and one that does not begin at the beginning.
+        entries.push(read(Action::Deliver, 4, 5, 5));
+        entries.push(read(Action::Deliver, 7, 7, 7));
+        entries.push(read(Action::Deliver, 7, 7, 7));
+        entries.push(read(Action::Deliver, 2, 3, 3));
         let found = finding(entries).data;
-        assert_eq!((found.holes, found.backwards), (1, 1));
-        assert_eq!(found.holes_examples[0].after, 4);
-        assert_eq!(found.backwards_examples[0].reading.offset, 6);
+        assert_eq!((found.holes, found.backwards), (2, 1));
+        assert_eq!(found.holes_examples[0].after, Some(5));
+        assert_eq!(found.holes_examples[1].after, None);
+        assert_eq!(found.backwards_examples[0].reading.offset, 7);
     }
 
     #[test]
     fn a_value_is_stored_once_whatever_was_sent_again() {
         let mut entries = history(10);
-        entries.extend([2, 3].map(|reader| read(Action::Drain, reader, 10, 4)));
+        entries.extend([0, 1, 2].map(|node| read(Action::Drain, node, 10, 4)));
         let found = finding(entries).data;
         assert_eq!(found.repeated, 1);
         let repeated = &found.repeated_examples[0];
@@ -461,7 +543,10 @@ mod tests {
         // Nobody promised this one.
         entries.push(publish(0, 10, Phase::Info));
         let drained = (0..).zip(stored);
-        entries.extend(drained.map(|(offset, value)| read(Action::Drain, 2, offset, value)));
+        let drained = drained.flat_map(|(offset, value)| {
+            [0, 1, 2].map(|node| read(Action::Drain, node, offset, value))
+        });
+        entries.extend(drained);
         let unfinished = judged_unfinished::<Streams>(entries.clone());
         assert_eq!(unfinished.verdict, Verdict::Valid);
         let missing = finding(entries).data.missing;
@@ -484,21 +569,49 @@ mod tests {
         assert_eq!(found.vanished_examples[0].offset, 10);
     }
 
+    #[test]
+    fn every_node_has_the_whole_stream() {
+        for lacking in [0..5, 3..4, 5..10, 0..10] {
+            let mut entries = history(10);
+            let is_lacking = |entry: &Entry| {
+                let offset = entry.tag.unwrap_or(u64::MAX);
+                entry.action == Action::Drain && entry.node == 2 && lacking.contains(&offset)
+            };
+            entries.retain(|entry| !is_lacking(entry));
+            let found = finding(entries);
+            assert_eq!(found.verdict, Verdict::Invalid, "{lacking:?}");
+            let short = &found.data.short[0];
+            assert_eq!(
+                (short.first, short.lacks),
+                (lacking.start, lacking.end - lacking.start)
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_sent_again_and_not_stored_again_is_counted() {
+        let mut entries = history(10);
+        entries[4].attempt = 1;
+        let found = finding(entries);
+        assert_eq!(found.verdict, Verdict::Valid);
+        assert_eq!(found.data.deduplicated, 1);
+    }
+
     proptest! {
         /// One thing done to a legal history is noticed, whatever it is.
         #[test]
         fn a_change_is_noticed(values in 4u64..40, at in any::<prop::sample::Index>(), kind in 0..3) {
             let mut entries = history(values);
             let first = entries.len() - values as usize;
-            let place = first + at.index(values as usize - 1);
+            let place = first + at.index(values as usize);
+            let next = if place + 1 < entries.len() { place + 1 } else { first };
             match kind {
                 0 => { entries.remove(place); }
                 1 => { let again = entries[place]; entries.insert(place, again); }
-                _ => { let (a, b) = (entries[place].sequence, entries[place + 1].sequence);
-                       entries[place].sequence = b; entries[place + 1].sequence = a; }
+                _ => { let (a, b) = (entries[place].sequence, entries[next].sequence);
+                       entries[place].sequence = b; entries[next].sequence = a; }
             }
-            let is_first_removed = kind == 0 && place == first;
-            prop_assert_eq!(finding(entries).verdict == Verdict::Valid, is_first_removed);
+            prop_assert_eq!(finding(entries).verdict, Verdict::Invalid);
         }
     }
 }

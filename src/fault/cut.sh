@@ -68,22 +68,26 @@ for cut_address in $cut_addresses; do
   esac
 done
 cut_ready=$(jtest_now)
-echo 'ready'
 if [ -n "$cut_gated" ] && [ -z "$cut_flap" ]; then
+  echo 'timed'
+  echo 'ready'
   # Of the shells on a Debian host only this one tells the time without another process.
   # shellcheck disable=SC2016,SC2086
-  bash -c 'read -r word || word=
-    read -r up rest </proc/uptime
-    if [ "$word" = go ] && [ "${up/./}" -le "$(($1 + 1500))" ]; then
-      shift
-      for gate in "$@"; do echo "${gate#*=}" >"${gate%%=*}"; done
-      now=$EPOCHREALTIME
-      echo "fired ${now/[.,]/}000"
-    else
-      echo "aborted: ${word:-not told to go}" >&2
-      exit 1
-    fi' cut "$cut_ready" $cut_gates
+  bash -c 'ready=$1 values=() fds=()
+    shift
+    for gate in "$@"; do
+      exec {fd}>"${gate%%=*}"
+      fds+=("$fd") values+=("${gate#*=}")
+    done
+    '"$jtest_told"'
+    read -r up idle </proc/uptime
+    if [ "${up/./}" -gt "$((ready + 1500))" ]; then echo "aborted: too late" >&2; exit 1; fi
+    '"$jtest_timed"'
+    for i in "${!fds[@]}"; do echo "${values[i]}" >&"${fds[i]}"; done
+    now=$EPOCHREALTIME
+    echo "fired ${now/[.,]/}000"' cut "$cut_ready" $cut_gates
 else
+  echo 'ready'
   read -r cut_word || cut_word=
   if [ "$cut_word" = go ] && [ "$(jtest_now)" -gt "$((cut_ready + 1500))" ]; then cut_word=late; fi
   if [ "$cut_word" != go ]; then

@@ -3,9 +3,12 @@
 //! A process on each node does everything that takes time, says `ready` and waits. When all are
 //! ready they are told at once. If one cannot get ready, nobody is told, and nothing has changed
 //! anywhere. A process that is told too late (its order was stuck in the network) refuses.
+//!
+//! One that says `timed` before is asked for its clock, and told the time at which to act: then the orders may take
+//! each its own time to arrive.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::time::timeout;
@@ -26,11 +29,41 @@ const ABORT_DEADLINE: Duration = Duration::from_secs(5);
 /// A clock that is known less well cannot time a cut.
 const CLOCK_ERROR_US_MAX: u64 = 10_000;
 
+/// The clocks are asked so often, if there is time for it; the quickest answer counts.
+const CLOCK_ROUNDS: usize = 8;
+const CLOCK_ROUNDS_MAX: Duration = Duration::from_millis(300);
+/// For one clock to answer.
+const CLOCK_DEADLINE: Duration = Duration::from_secs(1);
+/// An order may take so long to arrive, besides what the answers took.
+const ORDER_TIME: Duration = Duration::from_millis(25);
+/// Later than this nobody is told to act.
+const ORDER_TIME_MAX: Duration = Duration::from_millis(400);
+
 /// A waiting process.
 struct Staged {
     host: Host,
     purpose: String,
     process: Box<dyn Process>,
+    is_timed: bool,
+    clock: Option<HostClock>,
+}
+
+/// A moment by the clock of a host.
+#[derive(Debug, Clone, Copy)]
+struct HostClock {
+    at: Instant,
+    /// How long the answer took.
+    took: Duration,
+    /// Microseconds of its wall clock then.
+    wall_us: i64,
+}
+
+impl HostClock {
+    fn wall_us_at(&self, instant: Instant) -> i64 {
+        let since = instant.saturating_duration_since(self.at);
+        let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+        self.wall_us.saturating_add(since)
+    }
 }
 
 /// All nodes ready.
@@ -84,13 +117,21 @@ impl Volley {
 
     /// The same for what takes longer.
     pub async fn fire_within(
-        self,
+        mut self,
         clock: RunClock,
         deadline: Duration,
     ) -> Result<Fired, FaultError> {
+        self.ask_clocks().await;
+        let slowest = self
+            .staged
+            .iter()
+            .filter_map(|staged| staged.clock)
+            .map(|clock| clock.took);
+        let order_time = ORDER_TIME + 2 * slowest.max().unwrap_or_default();
+        let at = Instant::now() + order_time.min(ORDER_TIME_MAX);
         let first = clock.now();
         let firing = self.staged.into_iter();
-        let results = join_all(firing.map(|staged| fire_one(staged, deadline))).await;
+        let results = join_all(firing.map(|staged| fire_one(staged, at, deadline))).await;
         let last = clock.now();
         let mut stamps = Vec::new();
         let mut errors = Vec::new();
@@ -109,6 +150,28 @@ impl Volley {
             stamps,
             notes: self.notes,
         })
+    }
+}
+
+impl Volley {
+    /// One after the other, so that they do not keep each other waiting.
+    async fn ask_clocks(&mut self) {
+        let begun = Instant::now();
+        for _ in 0..CLOCK_ROUNDS {
+            for staged in self.staged.iter_mut().filter(|staged| staged.is_timed) {
+                if begun.elapsed() > CLOCK_ROUNDS_MAX {
+                    return;
+                }
+                match timeout(CLOCK_DEADLINE, ask_clock(&mut *staged.process)).await {
+                    Ok(Some(clock)) if staged.clock.is_none_or(|known| clock.took < known.took) => {
+                        staged.clock = Some(clock);
+                    }
+                    Ok(_) => {}
+                    // Its answer may still come, and is no time of now.
+                    Err(_elapsed) => staged.is_timed = false,
+                }
+            }
+        }
     }
 }
 
@@ -136,21 +199,25 @@ async fn stage_one((host, script): (Host, Script)) -> Result<(Staged, Vec<String
     let staging = async {
         let mut process = host.open(&script).await?;
         let mut notes = Vec::new();
+        let mut is_timed = false;
         loop {
             match process.read_line().await? {
                 Some(line) if line == "ready" => break,
+                Some(line) if line == "timed" => is_timed = true,
                 Some(line) => notes.push(format!("{}: {line}", host.node())),
                 None => return Err(ended_early(&host, &purpose, process).await),
             }
         }
-        Ok((process, notes))
+        Ok((process, notes, is_timed))
     };
     match timeout(STAGE_DEADLINE, staging).await {
-        Ok(result) => result.map(|(process, notes)| {
+        Ok(result) => result.map(|(process, notes, is_timed)| {
             let staged = Staged {
                 host: host.clone(),
                 purpose: purpose.clone(),
                 process,
+                is_timed,
+                clock: None,
             };
             (staged, notes)
         }),
@@ -158,11 +225,32 @@ async fn stage_one((host, script): (Host, Script)) -> Result<(Staged, Vec<String
     }
 }
 
-async fn fire_one(mut staged: Staged, patience: Duration) -> Result<(NodeName, i64), RemoteError> {
+/// What time it is there; none where the answer is none.
+async fn ask_clock(process: &mut dyn Process) -> Option<HostClock> {
+    let asked = Instant::now();
+    process.write(b"clock\n").await.ok()?;
+    let line = process.read_line().await.ok()??;
+    let took = asked.elapsed();
+    Some(HostClock {
+        at: asked + took / 2,
+        took,
+        wall_us: line.strip_prefix("clock ")?.parse().ok()?,
+    })
+}
+
+async fn fire_one(
+    mut staged: Staged,
+    at: Instant,
+    patience: Duration,
+) -> Result<(NodeName, i64), RemoteError> {
     let Staged { host, purpose, .. } = &staged;
     let (host, purpose) = (host.clone(), purpose.clone());
+    let order = match staged.clock {
+        Some(clock) => format!("go {}\n", clock.wall_us_at(at)),
+        None => "go\n".to_owned(),
+    };
     let firing = async {
-        staged.process.write(b"go\n").await?;
+        staged.process.write(order.as_bytes()).await?;
         while let Some(line) = staged.process.read_line().await? {
             let stamp = line.strip_prefix("fired ").map(str::parse);
             if let Some(Ok(stamp)) = stamp {

@@ -138,15 +138,17 @@ async fn read_through(
         node: endpoint.index,
         process: 0,
         next: 0,
+        count: 0,
+        is_first: true,
     };
     loop {
         let credentials = &context.credentials;
         let attaching = attach(endpoint, credentials, "jtest drain", stream, reading.next);
         if let Ok(mut link) = attaching.await {
-            reading.process = processes.fetch_add(1, Ordering::Relaxed);
+            reading.begin(processes.fetch_add(1, Ordering::Relaxed));
             let reason = follow(&mut link, |first, bodies| {
                 reading.take(first, bodies);
-                count.store(reading.next, Ordering::SeqCst);
+                count.store(reading.count, Ordering::SeqCst);
             });
             let reason = reason.await;
             tracing::debug!(node = %endpoint.name, reason, "reads again");

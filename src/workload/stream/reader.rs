@@ -24,16 +24,29 @@ pub(super) struct Reading {
     pub(super) process: u32,
     /// The offset to be read next.
     pub(super) next: u64,
+    /// How many messages were read.
+    pub(super) count: u64,
+    /// Whether the next chunk is the first of a connection, which may begin before the offset that was asked for.
+    pub(super) is_first: bool,
 }
 
 impl Reading {
-    /// Records what a chunk has from the next offset on.
+    /// A connection begins.
+    pub(super) fn begin(&mut self, process: u32) {
+        self.process = process;
+        self.is_first = true;
+    }
+
+    /// Records what a chunk has; of the first of a connection, what was asked for.
     pub(super) fn take(&mut self, first: u64, bodies: &[Vec<u8>]) {
+        let asked = if self.is_first { self.next } else { 0 };
+        self.is_first = false;
         for (offset, body) in (first..).zip(bodies) {
-            if offset < self.next {
+            if offset < asked {
                 continue;
             }
-            self.next = offset + 1;
+            self.next = self.next.max(offset + 1);
+            self.count += 1;
             let (id, cause) = match self.codec.decode(body) {
                 Ok(id) => (id, Cause::None),
                 Err(_alien) => (AttemptId::FOREIGN, Cause::Foreign),
@@ -115,6 +128,8 @@ impl LoadReader {
                 node: endpoint.index,
                 process: 0,
                 next: 0,
+                count: 0,
+                is_first: true,
             },
             endpoint,
             context,
@@ -179,7 +194,8 @@ impl LoadReader {
             Ok(link) => link,
             Err(reason) => return reason,
         };
-        self.reading.process = self.context.process(self.number, self.connections);
+        self.reading
+            .begin(self.context.process(self.number, self.connections));
         self.connections += 1;
         let reading = &mut self.reading;
         follow(&mut link, |first, bodies| reading.take(first, bodies)).await
