@@ -24,6 +24,7 @@ use super::table::{Check, Known, Seen};
 use super::value_set::ValueSet;
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
 use crate::inventory::NodeName;
+use crate::scenario::Scenario;
 
 /// What readers saw.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,14 +180,12 @@ impl Check for Streams {
     type Data = Stream;
 
     fn begin(known: &Known<'_>) -> Self {
-        let workload = &known.scenario.workload;
-        let at_each = workload
-            .producers
-            .max(1)
-            .saturating_add(workload.consumers.count);
+        let Scenario {
+            workload, queue, ..
+        } = known.scenario;
         let nodes = u32::try_from(known.nodes.len()).unwrap_or(u32::MAX);
         Self {
-            clients: nodes.saturating_mul(at_each).max(1),
+            clients: workload.clients(queue, nodes).max(1),
             confirmed_again: HashMap::new(),
             nodes: known.nodes.to_vec(),
             found: Stream::default(),

@@ -29,8 +29,8 @@ const ABORT_DEADLINE: Duration = Duration::from_secs(5);
 /// A clock that is known less well cannot time a cut.
 const CLOCK_ERROR_US_MAX: u64 = 10_000;
 
-/// The clocks are asked so often, if there is time for it; the quickest answer counts.
-const CLOCK_ROUNDS: usize = 8;
+/// After the first time the clocks are asked so often again, if there is time for it; the quickest answer counts.
+const CLOCK_ROUNDS: usize = 7;
 const CLOCK_ROUNDS_MAX: Duration = Duration::from_millis(300);
 /// For one clock to answer.
 const CLOCK_DEADLINE: Duration = Duration::from_secs(1);
@@ -154,23 +154,39 @@ impl Volley {
 }
 
 impl Volley {
-    /// One after the other, so that they do not keep each other waiting.
+    /// All at once, then one after the other, so that they do not keep each other waiting. Unless the clocks of all are
+    /// known, none is of use.
     async fn ask_clocks(&mut self) {
         let begun = Instant::now();
+        join_all(self.staged.iter_mut().map(Staged::ask_clock)).await;
         for _ in 0..CLOCK_ROUNDS {
-            for staged in self.staged.iter_mut().filter(|staged| staged.is_timed) {
-                if begun.elapsed() > CLOCK_ROUNDS_MAX {
-                    return;
-                }
-                match timeout(CLOCK_DEADLINE, ask_clock(&mut *staged.process)).await {
-                    Ok(Some(clock)) if staged.clock.is_none_or(|known| clock.took < known.took) => {
-                        staged.clock = Some(clock);
-                    }
-                    Ok(_) => {}
-                    // Its answer may still come, and is no time of now.
-                    Err(_elapsed) => staged.is_timed = false,
+            for staged in &mut self.staged {
+                if begun.elapsed() < CLOCK_ROUNDS_MAX {
+                    staged.ask_clock().await;
                 }
             }
+        }
+        if self.staged.iter().any(|staged| staged.clock.is_none()) {
+            for staged in &mut self.staged {
+                staged.clock = None;
+            }
+        }
+    }
+}
+
+impl Staged {
+    /// Where it is timed.
+    async fn ask_clock(&mut self) {
+        if !self.is_timed {
+            return;
+        }
+        match timeout(CLOCK_DEADLINE, clock_of(&mut *self.process)).await {
+            Ok(Some(clock)) if self.clock.is_none_or(|known| clock.took < known.took) => {
+                self.clock = Some(clock);
+            }
+            Ok(_) => {}
+            // Its answer may still come, and is no time of now.
+            Err(_elapsed) => self.is_timed = false,
         }
     }
 }
@@ -226,7 +242,7 @@ async fn stage_one((host, script): (Host, Script)) -> Result<(Staged, Vec<String
 }
 
 /// What time it is there; none where the answer is none.
-async fn ask_clock(process: &mut dyn Process) -> Option<HostClock> {
+async fn clock_of(process: &mut dyn Process) -> Option<HostClock> {
     let asked = Instant::now();
     process.write(b"clock\n").await.ok()?;
     let line = process.read_line().await.ok()??;
@@ -346,6 +362,39 @@ mod tests {
             Some("n2: cannot cut: exit status 1; it said: no iptables")
         );
         assert_eq!(good.written(), b"");
+    }
+
+    /// Fires two, of which the second says this between being ready and having fired; what each was told last.
+    async fn told_last(second: &str) -> [String; 2] {
+        let clocks = "clock 5000000\n".repeat(CLOCK_ROUNDS + 1);
+        let said = [&*clocks, second].map(|clocks| format!("timed\nready\n{clocks}fired 7\n"));
+        let fakes =
+            ["n1", "n2"].map(|name| Fake::new(name).on("cut", &*said[usize::from(name == "n2")]));
+        let fakes = fakes.map(std::sync::Arc::new);
+        let scripts = fakes
+            .iter()
+            .map(|fake| (fake.clone() as Host, Script::new("cut", "")));
+        let volley = Volley::stage(scripts.collect()).await.unwrap();
+        volley.fire(RunClock::start()).await.unwrap();
+        fakes.map(|fake| {
+            let written = String::from_utf8(fake.written()).unwrap();
+            written.lines().last().unwrap().to_owned()
+        })
+    }
+
+    #[tokio::test]
+    async fn the_timed_are_told_when_by_their_own_clocks() {
+        let clocks = "clock 9000000000\n".repeat(CLOCK_ROUNDS + 1);
+        let [first, second] = told_last(&clocks).await;
+        let at = |told: &str| told.strip_prefix("go ").unwrap().parse::<i64>().unwrap();
+        assert!((5_000_001..5_900_000).contains(&at(&first)), "{first}");
+        assert!(
+            (9_000_000_001..9_000_900_000).contains(&at(&second)),
+            "{second}"
+        );
+        // Where one does not know the time, none is told any.
+        let junk = "what\n".repeat(CLOCK_ROUNDS + 1);
+        assert_eq!(told_last(&junk).await, ["go", "go"]);
     }
 
     #[tokio::test]

@@ -134,7 +134,11 @@ impl Broker {
                     ),
                 });
             }
-            self.run_on(&reporting, RESTARTING_APP, RESTART_APP).await?;
+            // One after the other: those that stay make a majority.
+            for name in &reporting {
+                let one = std::slice::from_ref(name);
+                self.run_on(one, RESTARTING_APP, RESTART_APP).await?;
+            }
             if now + LOOK_EVERY > until {
                 return Err(RecoverError::NotWhole { deadline, last });
             }

@@ -116,6 +116,13 @@ struct Watch<'a> {
     tell: mpsc::Sender<Sighting>,
 }
 
+/// A pause that keeps step with nothing: a clock that a fault sets forth and back is to be met in both places.
+fn uneven(number: u32, pause: Duration) -> Duration {
+    const GOLDEN: f64 = 0.618_033_988_75;
+    let part = (f64::from(number) * GOLDEN).fract();
+    pause.mul_f64(0.6 + 0.73 * part)
+}
+
 impl Watch<'_> {
     async fn run(self) -> Infallible {
         loop {
@@ -132,7 +139,7 @@ impl Watch<'_> {
             .arg(BROKER_DEADLINE.as_secs().to_string())
             .deadline(SHELL_DEADLINE);
         let mut process = self.member.host.open(&script).await?;
-        loop {
+        for number in 0u32.. {
             let asked = SystemTime::now();
             let began = Instant::now();
             let answer = timeout(HOST_DEADLINE, exchange(process.as_mut())).await;
@@ -142,8 +149,10 @@ impl Watch<'_> {
             let took = began.elapsed();
             let (view, clock) = self.understand(&answer, asked, took);
             self.tell(view, clock).await;
-            sleep((took * PAUSE_FACTOR).clamp(PAUSE_MIN, PAUSE_MAX)).await;
+            let pause = (took * PAUSE_FACTOR).clamp(PAUSE_MIN, PAUSE_MAX);
+            sleep(uneven(number, pause)).await;
         }
+        Ok(())
     }
 
     async fn tell(&self, view: Option<NodeView>, clock: Option<NodeClock>) {
@@ -304,6 +313,19 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+
+    #[test]
+    fn a_clock_that_flutters_is_met_in_both_places() {
+        for period in [100, 250, 500, 1000, 2000].map(Duration::from_millis) {
+            let mut met = [0, 0];
+            let mut at = Duration::ZERO;
+            for number in 0..60 {
+                met[(at.as_nanos() / period.as_nanos() % 2) as usize] += 1;
+                at += uneven(number, PAUSE_MIN);
+            }
+            assert!(met.iter().all(|times| *times >= 15), "{period:?}: {met:?}");
+        }
+    }
 
     #[derive(Default)]
     struct Told(Mutex<Vec<Event>>);

@@ -1,7 +1,7 @@
 //! Each fault: what it was, how it was proven, and what it cost, node by node.
 
 use super::cluster::{asked, whole_after};
-use super::losses::sentence;
+use super::stories::sentence;
 use super::terminal::seconds;
 use crate::catalog;
 use crate::check::availability::{Availability, NodeAround, Return};

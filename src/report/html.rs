@@ -15,9 +15,9 @@ use super::drawing::{self, Draw, Drawing};
 use super::environment::{self, Shown};
 use super::faults::{self, Section};
 use super::logs::Logs;
-use super::losses::{self, Story};
 use super::pass::Pass;
 use super::series::Columns;
+use super::stories::{self, Story};
 use super::terminal::{await_line, seconds, verdict_text, word};
 use super::{escape, script};
 use crate::check::judge::{EVENTS_FILE, read_events};
@@ -147,8 +147,8 @@ pub fn text(directory: &Path, manifest: &Manifest, results: &Results) -> anyhow:
         parts: results.parts(),
         lost: queue
             .lost
-            .map_or_else(|| "not known".to_owned(), losses::grouped),
-        stories: losses::stories(results, &events),
+            .map_or_else(|| "not known".to_owned(), stories::grouped),
+        stories: stories::stories(results, &events),
         lost_values: &queue.lost_values[..queue.lost_values.len().min(LOST_MAX)],
         drawings,
         faults,
@@ -236,7 +236,7 @@ fn drawings(draw: &Draw<'_>, results: &Results, events: &[Record]) -> Vec<Drawn>
     ];
     let explained = found.map(|(title, drawings)| {
         let drawings = drawings.into_iter().map(|drawing| {
-            let told = losses::meanwhile(drawing.span, results, events);
+            let told = stories::meanwhile(drawing.span, results, events);
             (
                 drawing,
                 told.iter().map(|told| cut(told, TEXT_MAX)).collect(),

@@ -11,11 +11,11 @@ mod files;
 mod html;
 mod junit;
 mod logs;
-mod losses;
 mod objects;
 mod pass;
 mod script;
 mod series;
+mod stories;
 pub mod terminal;
 
 use std::path::Path;

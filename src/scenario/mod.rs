@@ -211,6 +211,31 @@ pub struct Workload {
     pub consumers: Consumers,
 }
 
+impl Workload {
+    /// How many clients there are that publish, of so many nodes.
+    pub fn all_producers(&self, nodes: u32) -> u32 {
+        nodes.saturating_mul(self.producers.max(1))
+    }
+
+    /// How many clients there are that only read.
+    pub fn all_consumers(&self, queue: &Queue, nodes: u32) -> u32 {
+        match self.consumers.count {
+            0 => 0,
+            // Of an order that several saw at once, nobody can tell.
+            _ if self.kind == WorkloadKind::Order && !queue.single_active_consumer => {
+                u32::from(queue.count)
+            }
+            count => nodes.saturating_mul(count),
+        }
+    }
+
+    /// How many clients there are. The logical processes of one are its number and every so many after that.
+    pub fn clients(&self, queue: &Queue, nodes: u32) -> u32 {
+        let producers = self.all_producers(nodes);
+        producers.saturating_add(self.all_consumers(queue, nodes))
+    }
+}
+
 /// A fault as a scenario asks for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FaultSpec {

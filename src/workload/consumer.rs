@@ -18,6 +18,7 @@ use super::client::answer;
 use super::ledger::Counts;
 use super::load::{ClientSummary, LoadContext};
 use super::receipts::Receipts;
+use super::reconnects::Reconnects;
 use super::{Endpoint, told};
 use crate::history::operation::{Action, Cause, Phase};
 use crate::scenario::Receiving;
@@ -74,31 +75,24 @@ impl Consumer {
     /// Reads until the producers have ended or its last reconnect fails; with its number.
     pub(super) async fn run(mut self) -> (u32, ClientSummary) {
         let mut ended = self.ended.clone();
-        let mut reconnects = 0;
-        let mut failures = 0u32;
+        let mut reconnects = Reconnects::new(self.context.workload.reconnects);
         let gave_up = loop {
             let before = self.connections;
             let Err((cause, reason)) = self.session().await else {
                 break None;
             };
             self.receipts.lost(cause);
-            failures = if self.connections > before {
-                1
-            } else {
-                failures + 1
-            };
             if *self.ended.borrow() {
                 break None;
             }
-            if reconnects == self.context.workload.reconnects {
-                let reason = format!("{reconnects} reconnects did not suffice: {reason}");
-                self.note(&format!("gave up: {reason}"));
-                break Some(reason);
+            match reconnects.lost(self.connections > before, &reason) {
+                Ok(true) => self.note(&format!("{reason}; reconnecting")),
+                Ok(false) => {}
+                Err(reason) => {
+                    self.note(&format!("gave up: {reason}"));
+                    break Some(reason);
+                }
             }
-            if failures == 1 {
-                self.note(&format!("{reason}; reconnecting"));
-            }
-            reconnects += 1;
             tokio::select! {
                 () = told(&mut ended) => {}
                 () = sleep(self.context.workload.reconnect_pause) => {}

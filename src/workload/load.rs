@@ -57,21 +57,12 @@ impl LoadContext {
 
     /// How many clients there are that publish; their numbers begin at 0.
     pub(super) fn producers(&self) -> u32 {
-        self.nodes().saturating_mul(self.workload.producers.max(1))
+        self.workload.all_producers(self.nodes())
     }
 
     /// How many clients there are that only read; their numbers come after the producers'.
     pub(super) fn consumers(&self) -> u32 {
-        match self.workload.consumers.count {
-            0 => 0,
-            // Of an order that several saw at once, nobody can tell.
-            _ if self.workload.kind == WorkloadKind::Order
-                && !self.queue.single_active_consumer =>
-            {
-                u32::from(self.queue.count)
-            }
-            count => self.nodes().saturating_mul(count),
-        }
+        self.workload.all_consumers(&self.queue, self.nodes())
     }
 
     /// The node of a client, counted among its like.
@@ -82,7 +73,7 @@ impl LoadContext {
 
     /// The logical process of a client's connection, both counted from 0: no two have the same.
     pub(super) fn process(&self, client: u32, connection: u32) -> u32 {
-        let clients = self.producers().saturating_add(self.consumers());
+        let clients = self.workload.clients(&self.queue, self.nodes());
         connection.wrapping_mul(clients).wrapping_add(client)
     }
 
@@ -135,6 +126,41 @@ pub async fn run(context: LoadContext) -> LoadSummary {
         WorkloadKind::Metadata => metadata::run(context).await,
         WorkloadKind::Stream => stream::run(context).await,
     }
+}
+
+/// Runs all that publish to their end, and all that only read until then; each is given its place among its like and
+/// its node, and those that read are told when nobody publishes any more.
+pub(super) async fn publish_and_read<P, R>(
+    context: LoadContext,
+    publish: impl Fn(u32, Endpoint, Nanos, LoadContext) -> P,
+    read: impl Fn(u32, Endpoint, LoadContext, watch::Receiver<bool>) -> R,
+) -> LoadSummary
+where
+    P: Future<Output = ClientSummary> + Send + 'static,
+    R: Future<Output = (u32, ClientSummary)> + Send + 'static,
+{
+    let start = context.clock.now();
+    let (end, ended) = watch::channel(false);
+    let mut readers = JoinSet::new();
+    for place in 0..context.consumers() {
+        if let Some(endpoint) = context.endpoint(place) {
+            readers.spawn(read(place, endpoint, context.clone(), ended.clone()));
+        }
+    }
+    let mut publishers = JoinSet::new();
+    for number in 0..context.producers() {
+        let Some(endpoint) = context.endpoint(number) else {
+            break;
+        };
+        let publishing = publish(number, endpoint, start, context.clone());
+        publishers.spawn(async move { (number, publishing.await) });
+    }
+    let mut summary = gather(publishers, &context).await;
+    let _nobody_reads = end.send(true);
+    let readers = gather(readers, &context).await;
+    summary.clients.extend(readers.clients);
+    summary.errors.extend(readers.errors);
+    summary
 }
 
 /// Waits for all clients, which come with their numbers, and tells the progress meanwhile.

@@ -4,8 +4,6 @@
 //! arrive for an attempt that has completed, and with it the library's own count of unconfirmed
 //! messages would grow without bound; a fresh channel starts clean, as an application would.
 
-use std::time::Duration;
-
 use tokio::time::{sleep, timeout};
 
 use super::amqp::{CONNECT_DEADLINE, Link};
@@ -14,7 +12,7 @@ use super::ledger::Ledger;
 use super::load::{ClientSummary, LoadContext};
 use super::message::Codec;
 use super::publisher::Publisher;
-use super::{Endpoint, told};
+use super::{Endpoint, sleep_until, told};
 use crate::history::operation::{Cause, Nanos};
 
 pub(super) struct Producer {
@@ -230,15 +228,5 @@ impl Producer {
             connections: self.connections,
             gave_up,
         }
-    }
-}
-
-async fn sleep_until(now: Nanos, wake: Option<Nanos>) {
-    match wake {
-        Some(wake) => {
-            let nanos = u64::try_from(wake.saturating_sub(now)).unwrap_or(0);
-            sleep(Duration::from_nanos(nanos)).await;
-        }
-        None => std::future::pending().await,
     }
 }

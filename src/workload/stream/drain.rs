@@ -4,15 +4,14 @@
 //! the stream, the same one, twice with some time between, and that many messages read through every node.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::drain::{Counts, DrainContext, FIRST_PROCESS};
-use super::super::message::Codec;
 use super::reader::{Reading, attach, follow};
 use crate::event::DrainProof;
 use crate::history::operation::Action;
@@ -24,6 +23,37 @@ const ASK_DEADLINE: Duration = Duration::from_secs(60);
 const ASK_INTERVAL: Duration = Duration::from_secs(6);
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
+/// What the reader of one node did.
+#[derive(Default)]
+struct State {
+    count: AtomicU64,
+    /// How often it had to connect again, and why the last time.
+    trouble: Mutex<(u32, String)>,
+}
+
+impl State {
+    fn count(&self) -> u64 {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    fn again(&self, reason: String) {
+        let mut trouble = self.trouble();
+        *trouble = (trouble.0 + 1, reason);
+    }
+
+    fn in_words(&self) -> String {
+        let read = self.count();
+        match &*self.trouble() {
+            (0, _) => format!("read {read}"),
+            (retries, reason) => format!("read {read}, connected again {retries} times ({reason})"),
+        }
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, (u32, String)> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Reads the stream through every node, at most until the deadline. `ask` asks all nodes how long it is.
 pub async fn run<A, F>(context: DrainContext, ask: A) -> DrainProof
 where
@@ -33,14 +63,14 @@ where
     let until = Instant::now() + context.deadline;
     let processes = Arc::new(AtomicU32::new(FIRST_PROCESS));
     let mut readers = JoinSet::new();
-    let mut read = Vec::new();
+    let mut states = Vec::new();
     for place in 0..context.endpoints.len() {
-        let count = Arc::new(AtomicU64::new(0));
-        read.push(Arc::clone(&count));
+        let state = Arc::new(State::default());
+        states.push(Arc::clone(&state));
         readers.spawn(read_through(
             context.clone(),
             place,
-            count,
+            state,
             Arc::clone(&processes),
         ));
     }
@@ -48,16 +78,13 @@ where
     let (complete, mut evidence) = loop {
         context.tally.emit(&context.emit);
         let answer = timeout(ASK_DEADLINE, ask()).await;
-        let counts: Vec<u64> = read
-            .iter()
-            .map(|count| count.load(Ordering::SeqCst))
-            .collect();
+        let counts: Vec<u64> = states.iter().map(|state| state.count()).collect();
         let agreed = answer
             .as_ref()
             .ok()
             .and_then(|said| agreed(&context, said, &counts));
         let told = match answer {
-            Ok(said) => in_words(&context, &said, &counts),
+            Ok(said) => in_words(&context, &said, &states),
             Err(_elapsed) => vec![format!("no answer within {} s", ASK_DEADLINE.as_secs())],
         };
         let now = Instant::now();
@@ -104,15 +131,15 @@ fn agreed(context: &DrainContext, said: &Counts, read: &[u64]) -> Option<u64> {
     (lengths == read && read.iter().all(|read| *read == first)).then_some(first)
 }
 
-fn in_words(context: &DrainContext, said: &Counts, read: &[u64]) -> Vec<String> {
-    let nodes = context.endpoints.iter().zip(read);
-    let told = nodes.map(|(endpoint, read)| {
+fn in_words(context: &DrainContext, said: &Counts, states: &[Arc<State>]) -> Vec<String> {
+    let nodes = context.endpoints.iter().zip(states);
+    let told = nodes.map(|(endpoint, state)| {
         let said = match said.get(&endpoint.name) {
             None => "does not answer".to_owned(),
             Some(Err(error)) => error.clone(),
             Some(Ok(counts)) => format!("states a length of {}", counts.ready),
         };
-        format!("{}: read {read}; it {said}", endpoint.name)
+        format!("{}: {}; it {said}", endpoint.name, state.in_words())
     });
     told.collect()
 }
@@ -121,7 +148,7 @@ fn in_words(context: &DrainContext, said: &Counts, read: &[u64]) -> Vec<String> 
 async fn read_through(
     context: DrainContext,
     place: usize,
-    count: Arc<AtomicU64>,
+    state: Arc<State>,
     processes: Arc<AtomicU32>,
 ) {
     let (Some(endpoint), Some((_, stream))) =
@@ -129,30 +156,29 @@ async fn read_through(
     else {
         return;
     };
-    let mut reading = Reading {
-        codec: Codec::new(&context.run_id, 0),
-        recorder: Arc::clone(&context.recorder),
-        tally: Arc::clone(&context.tally),
-        clock: context.clock,
-        action: Action::Drain,
-        node: endpoint.index,
-        process: 0,
-        next: 0,
-        count: 0,
-        is_first: true,
-    };
+    let mut reading = Reading::new(
+        &context.run_id,
+        &context.recorder,
+        &context.tally,
+        context.clock,
+        Action::Drain,
+        endpoint.index,
+    );
     loop {
         let credentials = &context.credentials;
         let attaching = attach(endpoint, credentials, "jtest drain", stream, reading.next);
-        if let Ok(mut link) = attaching.await {
-            reading.begin(processes.fetch_add(1, Ordering::Relaxed));
-            let reason = follow(&mut link, |first, bodies| {
-                reading.take(first, bodies);
-                count.store(reading.count, Ordering::SeqCst);
-            });
-            let reason = reason.await;
-            tracing::debug!(node = %endpoint.name, reason, "reads again");
-        }
+        let trouble = match attaching.await {
+            Ok(mut link) => {
+                reading.begin(processes.fetch_add(1, Ordering::Relaxed));
+                let following = follow(&mut link, |first, bodies| {
+                    reading.take(first, bodies);
+                    state.count.store(reading.count, Ordering::SeqCst);
+                });
+                following.await
+            }
+            Err(reason) => reason,
+        };
+        state.again(trouble);
         sleep(RETRY_PAUSE).await;
     }
 }

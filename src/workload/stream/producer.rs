@@ -1,7 +1,6 @@
 //! One producer of one stream: connects to its node, publishes, reconnects to the same node.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use tokio::time::sleep;
 
@@ -11,7 +10,8 @@ use super::super::ledger::Ledger;
 use super::super::load::{ClientSummary, LoadContext};
 use super::super::message::{AttemptId, Codec};
 use super::super::publisher::Batch;
-use super::super::{Endpoint, told};
+use super::super::reconnects::Reconnects;
+use super::super::{Endpoint, sleep_until, told};
 use super::link::{Push, StreamLink};
 use crate::history::operation::{Cause, Nanos};
 
@@ -49,28 +49,20 @@ impl StreamProducer {
     }
 
     pub(super) async fn run(mut self) -> ClientSummary {
-        let mut reconnects = 0;
-        let mut failures = 0u32;
+        let mut reconnects = Reconnects::new(self.context.workload.reconnects);
         let gave_up = loop {
             let before = self.connections;
             let Err(reason) = self.session().await else {
                 break None;
             };
-            failures = if self.connections > before {
-                1
-            } else {
-                failures + 1
-            };
             if self.is_over() {
                 break None;
             }
-            if reconnects == self.context.workload.reconnects {
-                break Some(format!("{reconnects} reconnects did not suffice: {reason}"));
+            match reconnects.lost(self.connections > before, &reason) {
+                Ok(true) => self.note(&format!("{reason}; reconnecting")),
+                Ok(false) => {}
+                Err(reason) => break Some(reason),
             }
-            if failures == 1 {
-                self.note(&format!("{reason}; reconnecting"));
-            }
-            reconnects += 1;
             let mut stop = self.context.stop.clone();
             tokio::select! {
                 () = told(&mut stop) => {}
@@ -207,15 +199,5 @@ impl StreamProducer {
     fn note(&self, text: &str) {
         let text = format!("producer {}: {text}", self.number);
         self.context.emit.note(Some(&self.endpoint.name), text);
-    }
-}
-
-async fn sleep_until(now: Nanos, wake: Option<Nanos>) {
-    match wake {
-        Some(wake) => {
-            let nanos = u64::try_from(wake.saturating_sub(now)).unwrap_or(0);
-            sleep(Duration::from_nanos(nanos)).await;
-        }
-        None => std::future::pending().await,
     }
 }

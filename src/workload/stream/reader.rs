@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use super::super::ledger::Counts;
 use super::super::load::{ClientSummary, LoadContext};
 use super::super::message::{AttemptId, Codec};
+use super::super::reconnects::Reconnects;
 use super::super::{Credentials, Endpoint, Record, Tally, told};
 use super::link::{Push, StreamLink};
 use crate::clock::RunClock;
@@ -15,22 +16,45 @@ use crate::history::operation::{Action, Cause, Entry, Phase};
 
 /// Where readings go, and as what.
 pub(super) struct Reading {
-    pub(super) codec: Codec,
-    pub(super) recorder: Arc<dyn Record>,
-    pub(super) tally: Arc<Tally>,
-    pub(super) clock: RunClock,
-    pub(super) action: Action,
-    pub(super) node: u16,
-    pub(super) process: u32,
+    codec: Codec,
+    recorder: Arc<dyn Record>,
+    tally: Arc<Tally>,
+    clock: RunClock,
+    action: Action,
+    node: u16,
+    process: u32,
     /// The offset to be read next.
     pub(super) next: u64,
     /// How many messages were read.
     pub(super) count: u64,
     /// Whether the next chunk is the first of a connection, which may begin before the offset that was asked for.
-    pub(super) is_first: bool,
+    is_first: bool,
 }
 
 impl Reading {
+    /// Nothing is read yet.
+    pub(super) fn new(
+        run_id: &str,
+        recorder: &Arc<dyn Record>,
+        tally: &Arc<Tally>,
+        clock: RunClock,
+        action: Action,
+        node: u16,
+    ) -> Self {
+        Self {
+            codec: Codec::new(run_id, 0),
+            recorder: Arc::clone(recorder),
+            tally: Arc::clone(tally),
+            clock,
+            action,
+            node,
+            process: 0,
+            next: 0,
+            count: 0,
+            is_first: true,
+        }
+    }
+
     /// A connection begins.
     pub(super) fn begin(&mut self, process: u32) {
         self.process = process;
@@ -119,18 +143,14 @@ impl LoadReader {
     ) -> Self {
         Self {
             number: context.producers().saturating_add(place),
-            reading: Reading {
-                codec: Codec::new(&context.run_id, 0),
-                recorder: Arc::clone(&context.recorder),
-                tally: Arc::clone(&context.tally),
-                clock: context.clock,
-                action: Action::Deliver,
-                node: endpoint.index,
-                process: 0,
-                next: 0,
-                count: 0,
-                is_first: true,
-            },
+            reading: Reading::new(
+                &context.run_id,
+                &context.recorder,
+                &context.tally,
+                context.clock,
+                Action::Deliver,
+                endpoint.index,
+            ),
             endpoint,
             context,
             ended,
@@ -157,22 +177,18 @@ impl LoadReader {
 
     /// Reads on one connection after the other; why it gave up.
     async fn read(&mut self) -> String {
-        let mut reconnects = 0;
-        let mut was_lost = false;
+        let mut reconnects = Reconnects::new(self.context.workload.reconnects);
         loop {
             let before = self.connections;
             let reason = self.session().await;
-            if reconnects == self.context.workload.reconnects {
-                let reason = format!("{reconnects} reconnects did not suffice: {reason}");
-                self.note(&format!("gave up: {reason}"));
-                return reason;
+            match reconnects.lost(self.connections > before, &reason) {
+                Ok(true) => self.note(&format!("{reason}; reconnecting")),
+                Ok(false) => {}
+                Err(reason) => {
+                    self.note(&format!("gave up: {reason}"));
+                    return reason;
+                }
             }
-            let is_new = self.connections > before || !was_lost;
-            was_lost = true;
-            if is_new {
-                self.note(&format!("{reason}; reconnecting"));
-            }
-            reconnects += 1;
             sleep(self.context.workload.reconnect_pause).await;
         }
     }

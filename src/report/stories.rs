@@ -1,5 +1,5 @@
-//! Losses in words: which messages share a fate, on which side of which cut they were confirmed, who led
-//! the queue, what the brokers did then; and what went on during any other counterexample.
+//! What happened around a finding, in words: which faults were in force, who led the queue, what the brokers did. Of
+//! losses also which messages share a fate, and on which side of which cut they were confirmed.
 //!
 //! Nothing is said that the events, the counts or the brokers' own logs do not say.
 
