@@ -70,11 +70,13 @@ impl Sshd {
             .unwrap()
             .port();
         let at = |name: &str| dir.path().join(name);
-        // Of a keyword that comes twice, sshd takes the first.
+        // Of a keyword that comes twice, sshd takes the first. Without a home of its own, each shell
+        // would run what this machine's user has in ~/.bashrc, and be killed amid it.
         let mut config = format!(
-            "{extra}Port {port}\nListenAddress 127.0.0.1\nPidFile none\nUsePAM no\nStrictModes no\n\
+            "{extra}SetEnv HOME={}\nPort {port}\nListenAddress 127.0.0.1\nPidFile none\nUsePAM no\nStrictModes no\n\
              PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
              LogLevel VERBOSE\nAuthorizedKeysFile {}\n",
+            dir.path().display(),
             at("authorized_keys").display()
         );
         let mut known = String::new();
