@@ -240,19 +240,19 @@ fn verdict(data: &Fifo) -> (Verdict, String) {
     let mut broken = Vec::new();
     if data.overtakings > 0 {
         broken.push(format!(
-            "{} values overtook others that were enqueued before them",
+            "{} of the values overtook others that were enqueued earlier",
             data.overtakings
         ));
     }
     if data.false_empties > 0 {
         broken.push(format!(
-            "{} dequeues found the queue empty while it was not",
+            "{} of the dequeues found the queue empty while it was not",
             data.false_empties
         ));
     }
     if data.early > 0 {
         broken.push(format!(
-            "{} values were dequeued before they were enqueued",
+            "{} of the values came out before they went in",
             data.early
         ));
     }

@@ -4,8 +4,8 @@
 # the addresses dropped, $11: milliseconds of a flap ('' for none).
 #
 # Where the kernel has the match `recent`, the rules lie there beforehand and match addresses on a list
-# that is still empty: the cut is then a write of some bytes and no process. Elsewhere the rules are loaded
-# at the signal.
+# that is still empty: the cut is then a write of some bytes and no process. There, and where there is no perl to
+# do that at a time, the rules are loaded at the signal.
 cut_run=$1 cut_lease=$2 cut_key=$3 cut_about=$4 cut_undo=$5 cut_accept=$6 cut_drop=$7 cut_accept6=$8
 shift 8
 cut_drop6=$1 cut_addresses=$2 cut_flap=$3
@@ -44,13 +44,13 @@ elif [ -n "$cut_drop6" ] && ! command -v ip6tables-restore >/dev/null 2>&1; then
   exit 1
 fi
 cut_gated=1
-cut_load lists --test 2>/dev/null || cut_gated=
+if ! perl -MTime::HiRes -e 1 2>/dev/null || ! cut_load lists --test 2>/dev/null; then cut_gated=; fi
 if [ -z "$cut_gated" ]; then
   if [ -n "$cut_flap" ]; then
-    echo 'a flapping cut needs the netfilter match `recent`, which this kernel has not' >&2
+    echo 'a flapping cut needs perl, and the netfilter match `recent` of the kernel; one of them is missing here' >&2
     exit 1
   fi
-  echo 'note without the netfilter match `recent` the rules are loaded at the moment of the cut'
+  echo 'note without perl and the netfilter match `recent` the rules are loaded at the moment of the cut'
   cut_load '' --test
 fi
 jtest_arm "$cut_key" "$cut_about" "$cut_undo"
@@ -69,23 +69,9 @@ for cut_address in $cut_addresses; do
 done
 cut_ready=$(jtest_now)
 if [ -n "$cut_gated" ] && [ -z "$cut_flap" ]; then
-  echo 'timed'
-  echo 'ready'
-  # Of the shells on a Debian host only this one tells the time without another process.
-  # shellcheck disable=SC2016,SC2086
-  bash -c 'ready=$1 values=() fds=()
-    shift
-    for gate in "$@"; do
-      exec {fd}>"${gate%%=*}"
-      fds+=("$fd") values+=("${gate#*=}")
-    done
-    '"$jtest_told"'
-    read -r up idle </proc/uptime
-    if [ "${up/./}" -gt "$((ready + 1500))" ]; then echo "aborted: too late" >&2; exit 1; fi
-    '"$jtest_timed"'
-    for i in "${!fds[@]}"; do echo "${values[i]}" >&"${fds[i]}"; done
-    now=$EPOCHREALTIME
-    echo "fired ${now/[.,]/}000"' cut "$cut_ready" $cut_gates
+  jtest_urgent
+  # shellcheck disable=SC2086
+  perl -e "$gates_program" "$((cut_ready / 100 + 15))" $cut_gates
 else
   echo 'ready'
   read -r cut_word || cut_word=

@@ -132,24 +132,11 @@ jtest_idle() {
   printf '%s\n' "$1" >"$jtest_fault/idle"
 }
 
-# For bash: waits to be told `go`, or `go T`; told `clock` it says what time it is, in microseconds of the wall clock.
-# shellcheck disable=SC2016,SC2034
-jtest_told='while read -r word at && [ "$word" = clock ]; do
-    now=$EPOCHREALTIME
-    echo "clock ${now/[.,]/}"
-  done
-  if [ "$word" != go ]; then echo "aborted: ${word:-not told to go}" >&2; exit 1; fi
-'
-
-# For bash: waits until the time T. Who leaves before that aborts it. A time that is too far off is that of a clock
-# that jumped meanwhile.
-# shellcheck disable=SC2016,SC2034
-jtest_timed='now=$EPOCHREALTIME
-  rest=$((${at:-0} - ${now/[.,]/}))
-  if [ "$rest" -gt 0 ] && [ "$rest" -lt 500000 ]; then
-    printf -v rest "0.%06d" "$rest"
-    if read -r -t "$rest" word || [ "$?" -le 128 ]; then echo "aborted: ${word:-left}" >&2; exit 1; fi
-  fi'
+# For a process that is to act at a time: whatever else the host has to do then waits. Not everywhere may one be of
+# the first class, and nothing depends on it.
+jtest_urgent() {
+  chrt --fifo --pid 50 $$ >/dev/null 2>&1 || renice -n -20 -p $$ >/dev/null 2>&1 || true
+}
 
 # Undoes the fault $1 and says so; what is not undone stays armed.
 jtest_undo_fault() {

@@ -32,6 +32,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(500);
 const REUNION_DEADLINE: Duration = Duration::from_secs(15);
 /// A staged process ends within this time whatever happens.
 const PROCESS_DEADLINE: Duration = Duration::from_secs(30);
+/// What opens and closes the gates, for the scripts of both.
+const GATES: &str = concat!("gates_program='", include_str!("gates.pl"), "'\n");
 /// A port that every node has open, whatever its broker does.
 const SSH_PORT: u16 = 22;
 
@@ -175,10 +177,13 @@ impl Partition {
         }
         let scripts = self.field.targets.iter().filter_map(|target| {
             self.grudges.get(&target.name)?;
-            let script = script("open the gates of the cut", include_str!("open.sh"))
-                .arg(&self.field.run_id)
-                .arg(&self.key)
-                .deadline(PROCESS_DEADLINE);
+            let script = script(
+                "open the gates of the cut",
+                &[GATES, include_str!("open.sh")].concat(),
+            )
+            .arg(&self.field.run_id)
+            .arg(&self.key)
+            .deadline(PROCESS_DEADLINE);
             Some((target.host.clone(), script))
         });
         let opened = async {
@@ -224,16 +229,19 @@ impl Fault for Partition {
             let addresses: BTreeSet<_> = drops.iter().map(|drop| drop.address).collect();
             let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
             let flap = self.flap.map(|period| period.as_millis().to_string());
-            let script = script("cut it off from its peers", include_str!("cut.sh"))
-                .arg(&self.field.run_id)
-                .arg(self.field.lease.as_secs().to_string())
-                .arg(&self.key)
-                .arg(format!("partition {}", self.description))
-                .arg(undo_text(&[], include_str!("mend.sh"), &[&self.key]))
-                .args([v4.accept, v4.drop, v6.accept, v6.drop])
-                .arg(addresses.join(" "))
-                .arg(flap.unwrap_or_default())
-                .deadline(PROCESS_DEADLINE);
+            let script = script(
+                "cut it off from its peers",
+                &[GATES, include_str!("cut.sh")].concat(),
+            )
+            .arg(&self.field.run_id)
+            .arg(self.field.lease.as_secs().to_string())
+            .arg(&self.key)
+            .arg(format!("partition {}", self.description))
+            .arg(undo_text(&[], include_str!("mend.sh"), &[&self.key]))
+            .args([v4.accept, v4.drop, v6.accept, v6.drop])
+            .arg(addresses.join(" "))
+            .arg(flap.unwrap_or_default())
+            .deadline(PROCESS_DEADLINE);
             Some((target.host.clone(), script))
         });
         let volley = Volley::stage(scripts.collect()).await?;

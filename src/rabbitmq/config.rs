@@ -172,6 +172,7 @@ mod tests {
         let cluster = Cluster {
             source: Source::Apt,
             version: None,
+            nodes: None,
             partition_handling: PartitionHandling::PauseMinority,
             net_ticktime_s: 8,
             systemd_restart: false,

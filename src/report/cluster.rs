@@ -275,6 +275,27 @@ pub fn leader_after(time: Nanos, events: &[Record]) -> Option<(NodeName, Nanos)>
     after.find_map(led)
 }
 
+/// Who led the queue after `before` until `last`, each with the time at which it was first seen.
+pub fn leaders_within(
+    first: Nanos,
+    last: Nanos,
+    events: &[Record],
+    before: Option<NodeName>,
+) -> Vec<(NodeName, Nanos)> {
+    let within = events
+        .iter()
+        .filter(|record| record.time > first && record.time <= last);
+    let mut known = before;
+    let mut changes = Vec::new();
+    for (leader, at) in within.filter_map(led) {
+        if known.as_ref() != Some(&leader) {
+            known = Some(leader.clone());
+            changes.push((leader, at));
+        }
+    }
+    changes
+}
+
 fn led(record: &Record) -> Option<(NodeName, Nanos)> {
     match &record.event {
         Event::ClusterView {
@@ -413,5 +434,9 @@ mod tests {
             leader_after(3 * second, &events),
             Some((name("n2"), 5 * second))
         );
+        let within = |before| leaders_within(0, 5 * second, &events, before);
+        let first = (name("n1"), second);
+        assert_eq!(within(None), [first, (name("n2"), 3 * second)]);
+        assert_eq!(within(Some(name("n1"))), [(name("n2"), 3 * second)]);
     }
 }

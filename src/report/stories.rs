@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::cluster::{leader_after, leader_before, sides};
+use super::cluster::{leader_after, leader_before, leaders_within, sides};
 use super::terminal::{most_telling, seconds};
 use crate::check::results::{LogLine, LogPattern, LossGroup, Results};
 use crate::check::window::Window;
@@ -20,6 +20,8 @@ const AFTER_NS: Nanos = 15_000_000_000;
 /// For longer than this, too much happens that has nothing to do with a counterexample.
 const BRIEF_NS: Nanos = 60_000_000_000;
 const FAULTS_TOLD_MAX: usize = 3;
+/// The last changes of leaders that are told.
+const CHANGES_TOLD_MAX: usize = 3;
 
 /// Lost messages that share a fate.
 #[derive(Debug)]
@@ -255,7 +257,7 @@ fn deeds(lines: &[&LogLine], nodes: &BTreeSet<&NodeName>) -> (Option<String>, Ve
     let promotions = by_pattern(lines, LogPattern::Promotion);
     for line in promotions.iter().take(4) {
         deeds.push(format!(
-            "{} made its mirror the leader of the queue at {}",
+            "the mirror on {} became the leader of the queue at {}",
             line.node,
             seconds(line.time_ns)
         ));
@@ -263,8 +265,12 @@ fn deeds(lines: &[&LogLine], nodes: &BTreeSet<&NodeName>) -> (Option<String>, Ve
     let pauses = by_pattern(lines, LogPattern::Pause);
     let paused: BTreeSet<&NodeName> = pauses.iter().map(|line| &line.node).collect();
     if let Some(first) = pauses.first() {
+        let who = match paused.len() {
+            1 => "the broker of",
+            _ => "the brokers of",
+        };
         deeds.push(format!(
-            "{} saw the minority around it and paused, first at {}",
+            "{who} {} paused, being in a minority, first at {}",
             and(paused),
             seconds(first.time_ns)
         ));
@@ -322,11 +328,16 @@ fn leadership(first: Nanos, last: Nanos, events: &[Record]) -> Vec<String> {
             seconds(*at)
         ));
     }
-    if let Some((leader, at)) = leader_before(last, events).filter(|led| Some(led) != then.as_ref())
-    {
+    let before = then.map(|(leader, _)| leader);
+    let changes = leaders_within(first, last, events, before);
+    let unnamed = changes.len().saturating_sub(CHANGES_TOLD_MAX);
+    if unnamed > 0 {
+        told.push(format!("Its leader changed {} times.", changes.len()));
+    }
+    for (leader, at) in &changes[unnamed..] {
         told.push(format!(
-            "{leader} led it meanwhile, as most nodes said at {}.",
-            seconds(at)
+            "{leader} led it meanwhile, as most nodes said from {} on.",
+            seconds(*at)
         ));
     }
     if let Some((leader, at)) = leader_after(last, events) {
@@ -429,7 +440,7 @@ mod tests {
         let told = meanwhile((line - 1, line), &results, &events);
         assert!(
             told.iter()
-                .any(|told| told.contains("made its mirror the leader")),
+                .any(|told| told.contains("The mirror on n1 became the leader")),
             "{told:?}"
         );
         let fault = &results.coverage.data.faults[0];

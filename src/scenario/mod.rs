@@ -96,6 +96,9 @@ pub struct Cluster {
     pub source: Source,
     /// A version of the package, as the package manager writes it; `None` is the newest there.
     pub version: Option<String>,
+    /// How many nodes the scenario is written for; `None` where any number will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<usize>,
     /// `cluster_partition_handling`.
     pub partition_handling: PartitionHandling,
     /// `net_ticktime` of the Erlang kernel, in seconds.

@@ -111,6 +111,7 @@ fn cluster(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Cluster {
     let mut cluster = Cluster {
         source: Source::Apt,
         version: None,
+        nodes: None,
         partition_handling: PartitionHandling::PauseMinority,
         net_ticktime_s: 60,
         systemd_restart: true,
@@ -125,6 +126,8 @@ fn cluster(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Cluster {
     if fields.take("version").is_some() {
         cluster.version = Some(text(&mut fields, "version", "", 1..=100, to));
     }
+    let nodes = fields.u64("nodes", 1..=99, to);
+    cluster.nodes = nodes.and_then(|nodes| usize::try_from(nodes).ok());
     let handling = fields.choice(
         "partition_handling",
         &[

@@ -30,6 +30,7 @@ pub fn scenario() -> Scenario {
         cluster: Cluster {
             source: Source::Apt,
             version: None,
+            nodes: None,
             partition_handling: PartitionHandling::PauseMinority,
             net_ticktime_s: 8,
             systemd_restart: true,

@@ -8,6 +8,7 @@ use crate::scenario::{AimSpec, FaultSpec, NodesSpec, PartitionSpec, Scenario, St
 /// Everything that does not fit, in the scenario's order.
 pub(super) fn check(scenario: &Scenario, nodes: &[NodeName]) -> Vec<Misfit> {
     let mut misfits = Vec::new();
+    count(scenario, nodes, &mut misfits);
     replicas(scenario, nodes, &mut misfits);
     Step::each_of(&scenario.schedule, "schedule", &mut |path, step| {
         if let Step::Fault(step) = step {
@@ -31,6 +32,21 @@ pub(super) fn check_fault(spec: &FaultSpec, nodes: &[NodeName]) -> Vec<Misfit> {
     let mut misfits = Vec::new();
     fault("fault", spec, nodes, &mut misfits);
     misfits
+}
+
+fn count(scenario: &Scenario, nodes: &[NodeName], misfits: &mut Vec<Misfit>) {
+    if let Some(count) = scenario.cluster.nodes
+        && count != nodes.len()
+    {
+        misfits.push(Misfit {
+            path: "cluster.nodes".to_owned(),
+            message: format!(
+                "the scenario is written for {count} nodes, the inventory has {}",
+                nodes.len()
+            ),
+            remedy: format!("use an inventory of {count} hosts"),
+        });
+    }
 }
 
 fn replicas(scenario: &Scenario, nodes: &[NodeName], misfits: &mut Vec<Misfit>) {

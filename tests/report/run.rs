@@ -435,6 +435,7 @@ fn scenario(kind: WorkloadKind) -> Scenario {
         cluster: Cluster {
             source: Source::Apt,
             version: None,
+            nodes: None,
             partition_handling: PartitionHandling::Autoheal,
             net_ticktime_s: 8,
             systemd_restart: true,

@@ -1,0 +1,43 @@
+# Opens or closes the gates of a cut: puts a line into each file, given as FILE=LINE, when told `go`, or `go T`: at the
+# time T. Told `clock` it says what time it is, in microseconds of the wall clock. Who leaves before the time aborts it. A
+# time that is too far off is that of a clock that jumped meanwhile. $1: what uptime is too late, '' for any.
+use strict;
+use warnings;
+use Time::HiRes qw(time);
+
+my ($late, @gates) = @ARGV;
+my @lines = map {
+  my ($file, $line) = split /=/, $_, 2;
+  open(my $gate, ">", $file) or die "$file: $!\n";
+  [$gate, "$line\n"];
+} @gates;
+$| = 1;
+print "timed\nready\n";
+my $told;
+while (defined($told = <STDIN>) && $told eq "clock\n") {
+  printf "clock %d\n", time * 1e6;
+}
+defined $told && $told =~ /^go(?: ([0-9]+))?$/ or die "aborted: not told to go\n";
+my $at = $1;
+if ($late ne "") {
+  open(my $uptime, "<", "/proc/uptime") or die "/proc/uptime: $!\n";
+  (split / /, <$uptime>)[0] < $late or die "aborted: too late\n";
+}
+
+# The last of the wait is short naps: a machine that has gone to sleep wakes late.
+my ($naps, $nap) = (0.003, 0.00005);
+$at = defined $at ? $at / 1e6 : 0;
+my $rest = $at - time;
+if ($rest > 0 && $rest < 0.5) {
+  my $input = "";
+  vec($input, fileno(STDIN), 1) = 1;
+  select($input, undef, undef, $rest > $naps ? $rest - $naps : 0) == 0 or die "aborted: left alone\n";
+  for (my $left = $naps / $nap; $left > 0 && time < $at; $left--) {
+    select(undef, undef, undef, $nap);
+  }
+}
+syswrite($_->[0], $_->[1]) for @lines;
+my $fired = time;
+# Where hosts share their processors, the others act before this one speaks.
+select(undef, undef, undef, 0.01);
+printf "fired %d\n", $fired * 1e9;
