@@ -13,6 +13,9 @@
   const LABELLED_MAX = 20;
   const SIGHTS_MAX = 200;
   let picked = null;
+  let drawable = false;
+  // What to draw when the script that draws is there.
+  let awaited = null;
 
   // The plots
 
@@ -201,10 +204,14 @@
   }
 
   function shownRange() {
-    return plot.layout ? plot.layout.xaxis.range.map(Number) : loadRange();
+    return plot.layout ? plot.layout.xaxis.range.map(Number) : awaited ?? loadRange();
   }
 
   function draw(range) {
+    if (!drawable) {
+      awaited = range;
+      return;
+    }
     const config = { displaylogo: false, responsive: true, displayModeBar: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
     Plotly.react(plot, rateTraces().concat(viewTraces()), layout(range), config);
   }
@@ -294,20 +301,29 @@
     button.addEventListener("click", () => { pick(Number(button.dataset.at)); byId("logs").scrollIntoView(); });
   }
 
-  draw(loadRange());
   showLogs();
-  plot.on("plotly_click", (event) => pick(Number(event.points[0].x)));
-  plot.on("plotly_relayout", (change) => {
-    if (byId("when").value === "shown") showLogs();
-    // Which bands and words are drawn depends on what is in view.
-    if (Object.keys(change).some((key) => key.startsWith("xaxis"))) draw(shownRange());
-  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(shownRange()));
   // Paper is light and narrow.
   const paper = matchMedia("print");
   paper.addEventListener("change", () => {
     plot.style.width = paper.matches ? "680px" : "";
     draw(shownRange());
-    Plotly.Plots.resize(plot);
+    if (drawable) Plotly.Plots.resize(plot);
   });
+
+  // The script that draws takes longer to read than all the rest, which is there before it.
+  addEventListener("load", () => setTimeout(() => {
+    const script = document.createElement("script");
+    script.textContent = byId("plotly").textContent;
+    document.head.append(script);
+    script.remove();
+    drawable = true;
+    draw(shownRange());
+    plot.on("plotly_click", (event) => pick(Number(event.points[0].x)));
+    plot.on("plotly_relayout", (change) => {
+      if (byId("when").value === "shown") showLogs();
+      // Which bands and words are drawn depends on what is in view.
+      if (Object.keys(change).some((key) => key.startsWith("xaxis"))) draw(shownRange());
+    });
+  }));
 })();

@@ -72,6 +72,7 @@ fn seen(browser: &mut Browser, name: &str, run: &Run) {
         tab.evaluate("document.querySelector('h1').textContent"),
         verdict(name)
     );
+    let drawn = tab.evaluate("performance.now()");
     let opened = tab.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd");
     let elements = count(&mut tab, "*");
     let points = tab
@@ -80,7 +81,7 @@ fn seen(browser: &mut Browser, name: &str, run: &Run) {
         )
         .as_u64()
         .unwrap();
-    println!("{name}: {bytes} bytes, {elements} elements, {points} points, opened in {opened} ms");
+    println!("{name}: {bytes} bytes, {elements} elements, {points} points, opened in {opened} ms, drawn by {drawn} ms");
     assert!(elements < ELEMENTS_MAX && points < POINTS_MAX);
     assert!(
         tab.evaluate("document.querySelectorAll('#plot .scatterlayer .trace').length")

@@ -101,6 +101,10 @@ impl Browser {
         tab.look(look);
         tab.call("Page.navigate", json!({"url": url}));
         tab.wait_for("Page.loadEventFired");
+        tab.evaluate(
+            "new Promise((done) => { const look = () => !document.getElementById('plot') || \
+             document.querySelector('#plot .main-svg') ? done() : setTimeout(look, 10); look(); })",
+        );
         tab
     }
 
