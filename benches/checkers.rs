@@ -23,10 +23,15 @@ use jtest::history::recorder::Recorder;
 use jtest::inventory::NodeName;
 use jtest::synth::{Shape, Synth};
 
-/// Of the history that is read: publishes, and receipts.
+/// Of the history that is read: publishes, and receipts; unless `JTEST_BENCH_OPERATIONS` says how many.
 const HISTORY: u64 = 10_000_000;
 const OPERATIONS: usize = 1_000_000;
 const ROUNDS: usize = 5;
+
+fn history() -> u64 {
+    let told = std::env::var("JTEST_BENCH_OPERATIONS").ok();
+    told.map_or(HISTORY, |told| told.parse().unwrap())
+}
 
 /// The fastest of some rounds: what disturbs only makes slower.
 fn fastest(mut work: impl FnMut()) -> Duration {
@@ -43,7 +48,7 @@ fn record(path: &Path) -> Duration {
     let nodes: Vec<NodeName> = (1..=5).map(|n| NodeName(format!("n{n}"))).collect();
     let synth = Synth {
         shape: Shape::Queue,
-        operations: HISTORY,
+        operations: history(),
         defect: None,
         seed: 1,
     };
@@ -65,7 +70,7 @@ fn recording(path: &Path) {
     let generating = fastest(|| {
         let synth = Synth {
             shape: Shape::Queue,
-            operations: HISTORY,
+            operations: history(),
             defect: None,
             seed: 1,
         };
@@ -76,7 +81,7 @@ fn recording(path: &Path) {
     let took = record(path);
     tell(
         "generate, record and flush, no broker",
-        HISTORY,
+        history(),
         took,
         "generating alone",
         generating,
@@ -84,7 +89,7 @@ fn recording(path: &Path) {
     let bytes = std::fs::metadata(path).unwrap().len();
     println!(
         "  {:.1} bytes an operation in the file",
-        bytes as f64 / HISTORY as f64
+        bytes as f64 / history() as f64
     );
 }
 
@@ -99,7 +104,7 @@ fn from_the_file(path: &Path) {
         each_entry(path, |entry| tally.add(entry).unwrap());
         assert!(tally.sums(&[]).confirmed > 0);
     });
-    let told = |what, checking| tell(what, HISTORY, checking, "reading alone", reading);
+    let told = |what, checking| tell(what, history(), checking, "reading alone", reading);
     told("total-queue, from the file", checking);
     told("duplicates, from the file", check::<Receipts>(path));
     println!("  peak memory so far {} MB", peak_mb());

@@ -81,7 +81,9 @@ fn seen(browser: &mut Browser, name: &str, run: &Run) {
         )
         .as_u64()
         .unwrap();
-    println!("{name}: {bytes} bytes, {elements} elements, {points} points, opened in {opened} ms, drawn by {drawn} ms");
+    println!(
+        "{name}: {bytes} bytes, {elements} elements, {points} points, opened in {opened} ms, drawn by {drawn} ms"
+    );
     assert!(elements < ELEMENTS_MAX && points < POINTS_MAX);
     assert!(
         tab.evaluate("document.querySelectorAll('#plot .scatterlayer .trace').length")

@@ -33,8 +33,7 @@
 //!
 //! A message that never comes is no matter of order; `total-queue` looks for it.
 
-use std::collections::{HashMap, HashSet};
-
+use foldhash::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::Verdict;

@@ -1,6 +1,6 @@
 //! When each attempt was published and confirmed, for checkers that look at what becomes of it.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::history::operation::{Action, Entry, Nanos, Phase};
 
@@ -41,7 +41,7 @@ pub(super) struct Sent {
 struct Producer {
     count: u32,
     /// First attempts by sequence number.
-    first: Vec<Option<Publish>>,
+    first: Vec<Page>,
 }
 
 impl Sent {
@@ -52,11 +52,7 @@ impl Sent {
         }
         match entry.phase {
             Phase::Invoke => self.begin(entry),
-            Phase::Ok => {
-                if let Some(publish) = self.find(entry.producer, entry.sequence, entry.attempt) {
-                    publish.confirmed = entry.time;
-                }
-            }
+            Phase::Ok => self.confirm(entry),
             Phase::Fail | Phase::Info => {}
         }
     }
@@ -64,22 +60,28 @@ impl Sent {
     /// A publish that has begun.
     pub(super) fn get(&self, producer: u32, sequence: u64, attempt: u16) -> Option<Publish> {
         if attempt == 0
+            && let Some((page, at)) = place(sequence)
             && let Some(known) = self.producers.get(producer as usize)
-            && let Some(publish) = known.first.get(usize::try_from(sequence).ok()?)
+            && let Some(page) = known.first.get(page)
         {
-            return *publish;
+            return page.get(at);
         }
         self.others.get(&(producer, sequence, attempt)).copied()
     }
 
-    fn find(&mut self, producer: u32, sequence: u64, attempt: u16) -> Option<&mut Publish> {
-        if attempt == 0
-            && let Some(known) = self.producers.get_mut(producer as usize)
-            && let Some(publish) = known.first.get_mut(usize::try_from(sequence).ok()?)
+    fn confirm(&mut self, entry: &Entry) {
+        if entry.attempt == 0
+            && let Some((page, at)) = place(entry.sequence)
+            && let Some(known) = self.producers.get_mut(entry.producer as usize)
+            && let Some(page) = known.first.get_mut(page)
         {
-            return publish.as_mut();
+            page.confirm(at, entry.time);
+            return;
         }
-        self.others.get_mut(&(producer, sequence, attempt))
+        let key = (entry.producer, entry.sequence, entry.attempt);
+        if let Some(publish) = self.others.get_mut(&key) {
+            publish.confirmed = entry.time;
+        }
     }
 
     fn begin(&mut self, entry: &Entry) {
@@ -102,20 +104,148 @@ impl Sent {
         publish.position = producer.count;
         producer.count = producer.count.saturating_add(1);
         let ahead = u64::from(producer.count).saturating_add(SEQUENCE_AHEAD_MAX);
-        if entry.attempt > 0 || entry.sequence >= ahead {
+        let place = place(entry.sequence).filter(|_| entry.attempt == 0 && entry.sequence < ahead);
+        let Some((page, at)) = place else {
             self.others.insert(key, publish);
             return;
+        };
+        if producer.first.len() <= page {
+            producer.first.resize_with(page + 1, Page::default);
         }
-        let at = entry.sequence as usize;
-        if producer.first.len() <= at {
-            producer.first.resize(at + 1, None);
+        producer.first[page].put(at, publish);
+    }
+}
+
+/// Publishes of a page.
+const PAGE: usize = 64;
+
+/// On which page a sequence number is, and where there.
+fn place(sequence: u64) -> Option<(usize, usize)> {
+    let sequence = usize::try_from(sequence).ok()?;
+    Some((sequence / PAGE, sequence % PAGE))
+}
+
+/// Consecutive publishes of one producer. Nearly all are narrow: on one connection, with nothing between them, within
+/// four seconds, and confirmed so soon; these take 8 bytes each. A page that is wide is no longer narrow.
+#[derive(Default)]
+struct Page {
+    narrow: Option<Box<Narrow>>,
+    wide: Option<Box<[Option<Publish>; PAGE]>>,
+}
+
+/// Differences to the first publish that was put in.
+struct Narrow {
+    from: Nanos,
+    process: u32,
+    /// Of the one at place 0; it may be before the producer's first.
+    position: i64,
+    /// When each began, after `from`, and how long its confirm took.
+    times: [[u32; 2]; PAGE],
+}
+
+/// No publish, or no confirm.
+const NEVER: u32 = u32::MAX;
+
+/// A difference that is not taken for [`NEVER`].
+fn difference(time: Nanos, from: Nanos) -> Option<u32> {
+    let difference = u32::try_from(time.checked_sub(from)?).ok()?;
+    (difference != NEVER).then_some(difference)
+}
+
+impl Narrow {
+    fn new(at: usize, first: Publish) -> Self {
+        Self {
+            from: first.from,
+            process: first.process,
+            position: i64::from(first.position) - at as i64,
+            times: [[NEVER; 2]; PAGE],
         }
-        producer.first[at] = Some(publish);
+    }
+
+    fn get(&self, at: usize) -> Option<Publish> {
+        let [from, took] = self.times[at];
+        let from = (from != NEVER).then(|| self.from + Nanos::from(from))?;
+        Some(Publish {
+            from,
+            confirmed: match took {
+                NEVER => Nanos::MAX,
+                took => from + Nanos::from(took),
+            },
+            process: self.process,
+            position: u32::try_from(self.position + at as i64).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// Whether it is one that this can hold; then it does.
+    fn put(&mut self, at: usize, publish: Publish) -> bool {
+        let is_next = i64::from(publish.position) == self.position + at as i64;
+        let from = difference(publish.from, self.from);
+        let Some(from) = from.filter(|_| is_next && publish.process == self.process) else {
+            return false;
+        };
+        self.times[at] = [from, NEVER];
+        true
+    }
+
+    /// The same for a confirm of what it holds.
+    fn confirm(&mut self, at: usize, time: Nanos) -> bool {
+        let Some(publish) = self.get(at) else {
+            return true;
+        };
+        let took = difference(time, publish.from);
+        self.times[at][1] = took.unwrap_or(NEVER);
+        took.is_some()
+    }
+}
+
+impl Page {
+    fn get(&self, at: usize) -> Option<Publish> {
+        match (&self.wide, &self.narrow) {
+            (Some(publishes), _) => publishes[at],
+            (None, Some(narrow)) => narrow.get(at),
+            (None, None) => None,
+        }
+    }
+
+    fn put(&mut self, at: usize, publish: Publish) {
+        let is_narrow = self.wide.is_none() && {
+            let narrow = self
+                .narrow
+                .get_or_insert_with(|| Box::new(Narrow::new(at, publish)));
+            narrow.put(at, publish)
+        };
+        if !is_narrow {
+            self.widen()[at] = Some(publish);
+        }
+    }
+
+    fn confirm(&mut self, at: usize, time: Nanos) {
+        if let Some(narrow) = &mut self.narrow
+            && narrow.confirm(at, time)
+        {
+            return;
+        }
+        if let Some(publish) = &mut self.widen()[at] {
+            publish.confirmed = time;
+        }
+    }
+
+    fn widen(&mut self) -> &mut [Option<Publish>; PAGE] {
+        let narrow = self.narrow.take();
+        self.wide.get_or_insert_with(|| {
+            let publish = |at| narrow.as_ref()?.get(at);
+            Box::new(std::array::from_fn(publish))
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64;
+
     use super::*;
 
     fn entry(time: Nanos, phase: Phase, sequence: u64, attempt: u16) -> Entry {
@@ -148,6 +278,64 @@ mod tests {
         );
         assert_eq!(sent.get(2, 4, 0), None);
         assert_eq!(sent.get(9, 5, 0), None);
+    }
+
+    #[test]
+    fn what_is_kept_narrow_is_what_is_kept_wide() {
+        let mut pages = Sent::default();
+        let mut model = BTreeMap::new();
+        let mut random = Pcg64::seed_from_u64(1);
+        let (mut time, mut process) = (5, 1);
+        for step in 0..40_000_u64 {
+            time += match random.random_range(0..400) {
+                0 => 5_000_000_000,
+                _ => random.random_range(1..100_000),
+            };
+            if random.random_range(0..500) == 0 {
+                process += 1;
+            }
+            let sequence = step / 2;
+            let (phase, sequence) = match step % 2 {
+                0 => (Phase::Invoke, sequence),
+                _ => (
+                    Phase::Ok,
+                    sequence.saturating_sub(random.random_range(0..90)),
+                ),
+            };
+            let attempt = u16::from(random.random_range(0..300) == 0);
+            let told = Entry {
+                process,
+                ..entry(time, phase, sequence, attempt)
+            };
+            pages.add(&told);
+            let key = (sequence, attempt);
+            match phase {
+                Phase::Invoke => {
+                    let position = u32::try_from(step / 2).unwrap();
+                    let publish = Publish {
+                        from: time,
+                        confirmed: Nanos::MAX,
+                        process,
+                        position,
+                    };
+                    model.insert(key, publish);
+                }
+                _ => {
+                    if let Some(publish) = model.get_mut(&key) {
+                        publish.confirmed = time;
+                    }
+                }
+            }
+        }
+        for sequence in 0..20_000 {
+            for attempt in [0, 1] {
+                let expected = model.get(&(sequence, attempt)).copied();
+                assert_eq!(pages.get(2, sequence, attempt), expected, "{sequence}");
+            }
+        }
+        let first = pages.producers[2].first.iter();
+        let wide = first.clone().filter(|page| page.wide.is_some()).count();
+        assert!(wide > 20 && first.len() - wide > 100, "{wide}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A set of values: a bit for each, in pages, so that it stays in proportion to what was put in,
 //! however large the numbers are.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::results::Value;
 

@@ -276,30 +276,68 @@ impl Batch {
 
     /// The entries one by one.
     pub fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
-        (0..self.len()).map(|row| self.entry(row))
-    }
-
-    fn entry(&self, row: usize) -> Entry {
-        let (intended, tags) = (self.intended(), self.tags());
-        Entry {
-            time: self.times()[row],
-            process: self.processes()[row],
-            node: self.nodes()[row].cast_unsigned(),
-            phase: by_code(&PHASES, self.phases()[row], Phase::Info),
-            action: by_code(&ACTIONS, self.actions()[row], Action::Publish),
-            producer: self.producers()[row],
-            sequence: self.sequences()[row],
-            attempt: self.attempts()[row],
-            cause: by_code(&CAUSES, self.causes()[row], Cause::None),
-            intended: intended.is_valid(row).then(|| intended.value(row)),
-            redelivered: self.redelivered().value(row),
-            queue: self.queues()[row],
-            tag: tags.is_valid(row).then(|| tags.value(row)),
-        }
+        let rows = Rows::of(self);
+        (0..self.len()).map(move |row| rows.entry(row))
     }
 
     fn codes<K: ArrowDictionaryKeyType>(&self, column: usize) -> &PrimitiveArray<K> {
         self.batch.column(column).as_dictionary::<K>().keys()
+    }
+}
+
+/// The columns of a batch, each looked up once and not for every entry.
+struct Rows<'a> {
+    times: &'a [Nanos],
+    processes: &'a [u32],
+    nodes: &'a [i16],
+    phases: &'a [i8],
+    actions: &'a [i8],
+    producers: &'a [u32],
+    sequences: &'a [u64],
+    attempts: &'a [u16],
+    causes: &'a [i8],
+    intended: &'a Int64Array,
+    redelivered: &'a BooleanArray,
+    queues: &'a [u16],
+    tags: &'a UInt64Array,
+}
+
+impl<'a> Rows<'a> {
+    fn of(batch: &'a Batch) -> Self {
+        Self {
+            times: batch.times(),
+            processes: batch.processes(),
+            nodes: batch.nodes(),
+            phases: batch.phases(),
+            actions: batch.actions(),
+            producers: batch.producers(),
+            sequences: batch.sequences(),
+            attempts: batch.attempts(),
+            causes: batch.causes(),
+            intended: batch.intended(),
+            redelivered: batch.redelivered(),
+            queues: batch.queues(),
+            tags: batch.tags(),
+        }
+    }
+
+    fn entry(&self, row: usize) -> Entry {
+        let (intended, tags) = (self.intended, self.tags);
+        Entry {
+            time: self.times[row],
+            process: self.processes[row],
+            node: self.nodes[row].cast_unsigned(),
+            phase: by_code(&PHASES, self.phases[row], Phase::Info),
+            action: by_code(&ACTIONS, self.actions[row], Action::Publish),
+            producer: self.producers[row],
+            sequence: self.sequences[row],
+            attempt: self.attempts[row],
+            cause: by_code(&CAUSES, self.causes[row], Cause::None),
+            intended: intended.is_valid(row).then(|| intended.value(row)),
+            redelivered: self.redelivered.value(row),
+            queue: self.queues[row],
+            tag: tags.is_valid(row).then(|| tags.value(row)),
+        }
     }
 }
 
