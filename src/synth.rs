@@ -4,6 +4,7 @@
 mod fifo;
 mod lock;
 mod queue;
+mod stream;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -31,6 +32,9 @@ const NODES: u32 = 5;
 /// Between the beginnings of two operations.
 const STEP: Nanos = 100_000;
 
+/// The drain's connections are processes of their own.
+const DRAIN_PROCESS: u32 = 1 << 31;
+
 const RUN_ID: &str = "synthetic";
 
 /// What the clients of a history do.
@@ -42,6 +46,8 @@ pub enum Shape {
     Lock,
     /// Enqueues and dequeues
     Fifo,
+    /// Producers and readers of a stream
+    Stream,
 }
 
 impl Shape {
@@ -51,6 +57,7 @@ impl Shape {
             Self::Queue => "queue",
             Self::Lock => "lock",
             Self::Fifo => "fifo",
+            Self::Stream => "stream",
         }
     }
 }
@@ -74,13 +81,21 @@ pub enum Defect {
     Overtaken,
     /// A dequeue finds nothing while something is in the queue
     FalseEmpty,
+    /// A confirmed message is not in the stream
+    Unstored,
+    /// A message is in the stream twice
+    StoredTwice,
+    /// One node lacks a message of the stream
+    Lacking,
+    /// One node has another message at an offset of the stream
+    Rewritten,
     /// The history has no end
     Torn,
 }
 
 impl Defect {
     /// All.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Lost,
         Self::Duplicated,
         Self::Invented,
@@ -89,6 +104,10 @@ impl Defect {
         Self::Overlap,
         Self::Overtaken,
         Self::FalseEmpty,
+        Self::Unstored,
+        Self::StoredTwice,
+        Self::Lacking,
+        Self::Rewritten,
         Self::Torn,
     ];
 
@@ -97,6 +116,7 @@ impl Defect {
         match self {
             Self::Overlap => Shape::Lock,
             Self::Overtaken | Self::FalseEmpty => Shape::Fifo,
+            Self::Unstored | Self::StoredTwice | Self::Lacking | Self::Rewritten => Shape::Stream,
             _ => Shape::Queue,
         }
     }
@@ -169,6 +189,7 @@ impl Synth {
             Shape::Queue => queue::messages(self.operations),
             Shape::Lock => lock::turns(self.operations),
             Shape::Fifo => fifo::messages(self.operations),
+            Shape::Stream => stream::messages(self.operations),
         };
         let planting = self.defect.filter(|(defect, _)| *defect != Defect::Torn);
         let count = planting.map_or(0, |(_, count)| count).min(messages);
@@ -185,6 +206,7 @@ impl Synth {
             Shape::Queue => queue::write(messages, &mut writing),
             Shape::Lock => lock::write(messages, &mut writing),
             Shape::Fifo => fifo::write(messages, &mut writing),
+            Shape::Stream => stream::write(messages, &mut writing),
         }
         writing.planted
     }
@@ -243,8 +265,12 @@ impl Synth {
 
     fn manifest(&self) -> io::Result<Manifest> {
         let word = self.shape.word();
+        let more = match self.shape {
+            Shape::Stream => "  consumers: {count: 1}\nqueue:\n  type: stream\n",
+            _ => "",
+        };
         let yaml = format!(
-            "name: synthetic-{word}\nworkload:\n  kind: {word}\n  amount: {} messages\n",
+            "name: synthetic-{word}\nworkload:\n  kind: {word}\n  amount: {} messages\n{more}",
             self.operations.clamp(1, 1_000_000_000)
         );
         let parsed = scenario::parse("synthetic", &yaml, &[]);

@@ -3,15 +3,12 @@
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::{Defect, NODES, STEP, Writing, delay, entry, value};
+use super::{DRAIN_PROCESS, Defect, NODES, STEP, Writing, delay, entry, value};
 use crate::check::results::Value;
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
 
 /// Messages of all producers that are unconfirmed at once.
 const WINDOW: u64 = 500;
-
-/// The drain's connections are processes of their own.
-const DRAIN_PROCESS: u32 = 1 << 31;
 
 /// What becomes of a message.
 #[derive(Clone, Copy, PartialEq, Eq)]

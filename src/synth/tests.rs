@@ -7,7 +7,7 @@ use crate::check::Verdict;
 use crate::check::judge::judge;
 use crate::check::results::Results;
 
-const SHAPES: [Shape; 3] = [Shape::Queue, Shape::Lock, Shape::Fifo];
+const SHAPES: [Shape; 4] = [Shape::Queue, Shape::Lock, Shape::Fifo, Shape::Stream];
 
 fn judged(synth: Synth) -> (Results, Vec<Planted>) {
     let directory = tempfile::tempdir().unwrap();
@@ -59,6 +59,10 @@ fn is_found(defect: Defect, count: u64, operations: u64, seed: u64) {
         Defect::Duplicated => (&["duplicates"], Verdict::Valid),
         Defect::Overlap => (&["lock"], Verdict::Invalid),
         Defect::Overtaken | Defect::FalseEmpty => (&["fifo"], Verdict::Invalid),
+        Defect::Unstored => (&["stream", "total-queue"], Verdict::Invalid),
+        Defect::StoredTwice | Defect::Lacking | Defect::Rewritten => {
+            (&["stream"], Verdict::Invalid)
+        }
         Defect::Torn => (&["evidence"], Verdict::Unknown),
     };
     assert!(!planted.is_empty());
@@ -103,6 +107,34 @@ fn is_found(defect: Defect, count: u64, operations: u64, seed: u64) {
         Defect::FalseEmpty => {
             let fifo = results.findings.fifo.unwrap().data;
             assert_eq!(fifo.false_empties, planted.len() as u64);
+        }
+        Defect::Unstored | Defect::StoredTwice | Defect::Lacking | Defect::Rewritten => {
+            let stream = results.findings.stream.unwrap().data;
+            let missing = &stream.missing;
+            let found = match defect {
+                Defect::Unstored => missing.prefix + missing.middle + missing.tail,
+                Defect::StoredTwice => stream.repeated,
+                Defect::Lacking => stream.short.iter().map(|short| short.lacks).sum(),
+                _ => stream.differing,
+            };
+            assert_eq!(found, planted.len() as u64);
+            match defect {
+                Defect::Unstored => {
+                    let missing = missing.examples.iter().copied();
+                    assert_eq!(missing.collect::<BTreeSet<_>>(), planted_values);
+                }
+                Defect::StoredTwice => {
+                    let repeated = stream.repeated_examples.iter();
+                    let repeated = repeated.map(|repeated| repeated.value);
+                    assert_eq!(repeated.collect::<BTreeSet<_>>(), planted_values);
+                }
+                Defect::Lacking => assert_eq!(stream.short.len(), 1),
+                _ => {
+                    let differing = stream.differing_examples.iter();
+                    let first = differing.filter_map(|differing| differing.first.value);
+                    assert_eq!(first.collect::<BTreeSet<_>>(), planted_values);
+                }
+            }
         }
         Defect::Torn => assert_eq!(queue.lost, None),
     }
