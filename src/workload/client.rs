@@ -15,6 +15,7 @@ use super::demand::{Due, Pace};
 use super::ledger::Counts;
 use super::load::{ClientSummary, LoadContext};
 use super::message::{AttemptId, Codec};
+use super::reconnects::Reconnects;
 use super::{Endpoint, told};
 use crate::history::object::Object;
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
@@ -104,9 +105,10 @@ impl Client {
 
     /// Takes its steps until its work is done, the run stops or its last reconnect fails.
     pub(super) async fn run(mut self, mut steps: impl Steps) -> (u32, ClientSummary) {
-        let mut reconnects = 0;
+        let mut reconnects = Reconnects::new(self.context.workload.reconnects);
         let mut gave_up = None;
         while !self.is_over() {
+            let connections = self.connections;
             let Err(reason) = self.session(&mut steps).await else {
                 continue;
             };
@@ -114,14 +116,15 @@ impl Client {
             if self.is_over() {
                 break;
             }
-            if reconnects == self.context.workload.reconnects {
-                let reason = format!("{reconnects} reconnects did not suffice: {reason}");
-                self.note(&format!("gave up: {reason}"));
-                gave_up = Some(reason);
-                break;
+            match reconnects.lost(self.connections > connections, &reason) {
+                Ok(true) => self.note(&format!("{reason}; reconnecting")),
+                Ok(false) => {}
+                Err(reason) => {
+                    self.note(&format!("gave up: {reason}"));
+                    gave_up = Some(reason);
+                    break;
+                }
             }
-            reconnects += 1;
-            self.note(&format!("{reason}; reconnecting"));
             self.rest(self.context.workload.reconnect_pause).await;
         }
         let summary = ClientSummary {
