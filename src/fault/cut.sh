@@ -4,7 +4,7 @@
 # the addresses dropped, $11: milliseconds of a flap ('' for none).
 #
 # Where the kernel has the match `recent`, the rules lie there beforehand and match addresses on a list
-# that is still empty: the cut is then a write of some bytes and no process. There, and where there is no perl to
+# that is still empty: the cut is then a write of some bytes and no process. Elsewhere, and where there is no perl to
 # do that at a time, the rules are loaded at the signal.
 cut_run=$1 cut_lease=$2 cut_key=$3 cut_about=$4 cut_undo=$5 cut_accept=$6 cut_drop=$7 cut_accept6=$8
 shift 8
