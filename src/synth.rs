@@ -32,6 +32,9 @@ const NODES: u32 = 5;
 /// Between the beginnings of two operations.
 const STEP: Nanos = 100_000;
 
+/// Messages of all producers that are unconfirmed at once.
+const WINDOW: u64 = 500;
+
 /// The drain's connections are processes of their own.
 const DRAIN_PROCESS: u32 = 1 << 31;
 
@@ -314,6 +317,27 @@ fn events(ended: Nanos, history: Event) -> io::Result<String> {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// Producers that publish so many messages; each is given to `end` in its turn, with the time at which its window is
+/// over. When all are.
+fn publish(
+    messages: u64,
+    to: &mut Writing<'_>,
+    mut end: impl FnMut(u64, Nanos, &mut Writing<'_>),
+) -> Nanos {
+    let mut time = 0;
+    for number in 0..messages + WINDOW {
+        time = Nanos::try_from(number).unwrap_or(Nanos::MAX / STEP) * STEP;
+        if number < messages {
+            (to.record)(entry(time, Action::Publish, Phase::Invoke, value(number)));
+        }
+        if let Some(ended) = number.checked_sub(WINDOW) {
+            let time = time + delay(&mut to.random, STEP);
+            end(ended, time, to);
+        }
+    }
+    time + STEP
 }
 
 /// One of a client's entries.

@@ -13,7 +13,6 @@
   const LABELLED_MAX = 20;
   const SIGHTS_MAX = 200;
   let picked = null;
-  let drawable = false;
   // What to draw when the script that draws is there.
   let awaited = null;
 
@@ -208,7 +207,7 @@
   }
 
   function draw(range) {
-    if (!drawable) {
+    if (!window.Plotly) {
       awaited = range;
       return;
     }
@@ -308,7 +307,7 @@
   paper.addEventListener("change", () => {
     plot.style.width = paper.matches ? "680px" : "";
     draw(shownRange());
-    if (drawable) Plotly.Plots.resize(plot);
+    if (window.Plotly) Plotly.Plots.resize(plot);
   });
 
   // The script that draws takes longer to read than all the rest, which is there before it.
@@ -317,7 +316,6 @@
     script.textContent = byId("plotly").textContent;
     document.head.append(script);
     script.remove();
-    drawable = true;
     draw(shownRange());
     plot.on("plotly_click", (event) => pick(Number(event.points[0].x)));
     plot.on("plotly_relayout", (change) => {

@@ -1,7 +1,10 @@
 //! When each attempt was published and confirmed, for checkers that look at what becomes of it.
 
+mod page;
+
 use foldhash::HashMap;
 
+use self::page::{Page, place};
 use crate::history::operation::{Action, Entry, Nanos, Phase};
 
 /// Larger numbers, which only a damaged history has, are kept one by one.
@@ -116,129 +119,6 @@ impl Sent {
     }
 }
 
-/// Publishes of a page.
-const PAGE: usize = 64;
-
-/// On which page a sequence number is, and where there.
-fn place(sequence: u64) -> Option<(usize, usize)> {
-    let sequence = usize::try_from(sequence).ok()?;
-    Some((sequence / PAGE, sequence % PAGE))
-}
-
-/// Consecutive publishes of one producer. Nearly all are narrow: on one connection, with nothing between them, within
-/// four seconds, and confirmed so soon; these take 8 bytes each. A page that is wide is no longer narrow.
-#[derive(Default)]
-struct Page {
-    narrow: Option<Box<Narrow>>,
-    wide: Option<Box<[Option<Publish>; PAGE]>>,
-}
-
-/// Differences to the first publish that was put in.
-struct Narrow {
-    from: Nanos,
-    process: u32,
-    /// Of the one at place 0; it may be before the producer's first.
-    position: i64,
-    /// When each began, after `from`, and how long its confirm took.
-    times: [[u32; 2]; PAGE],
-}
-
-/// No publish, or no confirm.
-const NEVER: u32 = u32::MAX;
-
-/// A difference that is not taken for [`NEVER`].
-fn difference(time: Nanos, from: Nanos) -> Option<u32> {
-    let difference = u32::try_from(time.checked_sub(from)?).ok()?;
-    (difference != NEVER).then_some(difference)
-}
-
-impl Narrow {
-    fn new(at: usize, first: Publish) -> Self {
-        Self {
-            from: first.from,
-            process: first.process,
-            position: i64::from(first.position) - at as i64,
-            times: [[NEVER; 2]; PAGE],
-        }
-    }
-
-    fn get(&self, at: usize) -> Option<Publish> {
-        let [from, took] = self.times[at];
-        let from = (from != NEVER).then(|| self.from + Nanos::from(from))?;
-        Some(Publish {
-            from,
-            confirmed: match took {
-                NEVER => Nanos::MAX,
-                took => from + Nanos::from(took),
-            },
-            process: self.process,
-            position: u32::try_from(self.position + at as i64).unwrap_or(u32::MAX),
-        })
-    }
-
-    /// Whether it is one that this can hold; then it does.
-    fn put(&mut self, at: usize, publish: Publish) -> bool {
-        let is_next = i64::from(publish.position) == self.position + at as i64;
-        let from = difference(publish.from, self.from);
-        let Some(from) = from.filter(|_| is_next && publish.process == self.process) else {
-            return false;
-        };
-        self.times[at] = [from, NEVER];
-        true
-    }
-
-    /// The same for a confirm of what it holds.
-    fn confirm(&mut self, at: usize, time: Nanos) -> bool {
-        let Some(publish) = self.get(at) else {
-            return true;
-        };
-        let took = difference(time, publish.from);
-        self.times[at][1] = took.unwrap_or(NEVER);
-        took.is_some()
-    }
-}
-
-impl Page {
-    fn get(&self, at: usize) -> Option<Publish> {
-        match (&self.wide, &self.narrow) {
-            (Some(publishes), _) => publishes[at],
-            (None, Some(narrow)) => narrow.get(at),
-            (None, None) => None,
-        }
-    }
-
-    fn put(&mut self, at: usize, publish: Publish) {
-        let is_narrow = self.wide.is_none() && {
-            let narrow = self
-                .narrow
-                .get_or_insert_with(|| Box::new(Narrow::new(at, publish)));
-            narrow.put(at, publish)
-        };
-        if !is_narrow {
-            self.widen()[at] = Some(publish);
-        }
-    }
-
-    fn confirm(&mut self, at: usize, time: Nanos) {
-        if let Some(narrow) = &mut self.narrow
-            && narrow.confirm(at, time)
-        {
-            return;
-        }
-        if let Some(publish) = &mut self.widen()[at] {
-            publish.confirmed = time;
-        }
-    }
-
-    fn widen(&mut self) -> &mut [Option<Publish>; PAGE] {
-        let narrow = self.narrow.take();
-        self.wide.get_or_insert_with(|| {
-            let publish = |at| narrow.as_ref()?.get(at);
-            Box::new(std::array::from_fn(publish))
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -334,7 +214,7 @@ mod tests {
             }
         }
         let first = pages.producers[2].first.iter();
-        let wide = first.clone().filter(|page| page.wide.is_some()).count();
+        let wide = first.clone().filter(|page| page.is_wide()).count();
         assert!(wide > 20 && first.len() - wide > 100, "{wide}");
     }
 

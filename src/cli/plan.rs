@@ -9,10 +9,12 @@ use super::input::{self, UsageError};
 use super::output::OutputArgs;
 use super::{Outcome, scenario};
 use crate::inventory::NodeName;
+use crate::scenario::Scenario;
 use crate::schedule::{self, Plan};
 
 /// Nodes of a plan that names no inventory: n1, n2 and so on.
 const NODES_MAX: i64 = 99;
+const NODES_DEFAULT: usize = 5;
 
 /// Show what a scenario would do.
 #[derive(Debug, Args)]
@@ -25,9 +27,9 @@ pub struct PlanArgs {
     /// The hosts, in Ansible's YAML form; only their names are looked at
     #[arg(long, short, value_name = "FILE", conflicts_with = "nodes")]
     inventory: Option<PathBuf>,
-    /// How many nodes there are, named n1, n2 and so on, where no inventory is given
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=NODES_MAX))]
-    nodes: u8,
+    /// How many nodes there are, named n1, n2 and so on, where no inventory is given; without it as many as the scenario is written for, or 5
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=NODES_MAX))]
+    nodes: Option<u8>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -44,7 +46,7 @@ impl PlanArgs {
     /// Runs the verb.
     pub fn run(self) -> anyhow::Result<Outcome> {
         let scenario = self.scenario.read()?;
-        let nodes = self.node_names()?;
+        let nodes = self.node_names(&scenario)?;
         let seed = self.seed.unwrap_or_else(rand::random);
         let plan = schedule::plan(&scenario, &nodes, seed)
             .map_err(|misfits| UsageError(misfits.to_string()))?;
@@ -59,11 +61,11 @@ impl PlanArgs {
         Ok(Outcome::Done)
     }
 
-    fn node_names(&self) -> Result<Vec<NodeName>, UsageError> {
+    fn node_names(&self, scenario: &Scenario) -> Result<Vec<NodeName>, UsageError> {
         let Some(path) = &self.inventory else {
-            return Ok((1..=self.nodes)
-                .map(|n| NodeName(format!("n{n}")))
-                .collect());
+            let count = self.nodes.map(usize::from).or(scenario.cluster.nodes);
+            let count = count.unwrap_or(NODES_DEFAULT);
+            return Ok((1..=count).map(|n| NodeName(format!("n{n}"))).collect());
         };
         let (inventory, warnings) = input::read_inventory(path)?;
         if !warnings.is_empty() {
@@ -103,7 +105,40 @@ fn shown(scenario: &str, seed: u64, nodes: &[NodeName], plan: &Plan) -> String {
 mod tests {
     use super::*;
     use crate::cli::shape::assert_documented;
-    use crate::scenario::{DEFAULT, builtin};
+    use clap::Parser;
+
+    use crate::scenario::{BUILTINS, DEFAULT, builtin};
+
+    #[derive(clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        plan: PlanArgs,
+    }
+
+    #[test]
+    fn every_scenario_is_planned_on_as_many_nodes_as_it_is_written_for() {
+        for scenario in BUILTINS {
+            let typed = |more: &[&str]| {
+                let line = [&["plan", "--scenario", scenario.name], more].concat();
+                let Typed { plan } = Typed::try_parse_from(line).unwrap();
+                let scenario = plan.scenario.read().unwrap();
+                let nodes = plan.node_names(&scenario).unwrap();
+                schedule::plan(&scenario, &nodes, 1).map(|_| nodes.len())
+            };
+            let expected = match scenario.name {
+                "pato-2015" | "pato-on-three" => 3,
+                _ => 5,
+            };
+            assert_eq!(typed(&[]), Ok(expected), "{}", scenario.name);
+            if expected == 3 {
+                let refused = typed(&["--nodes", "5"]).unwrap_err().to_string();
+                assert!(
+                    refused.contains("written for 3 nodes, not for 5"),
+                    "{refused}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn the_default_scenario_is_shown() {

@@ -1,6 +1,7 @@
-# Opens or closes the gates of a cut: puts a line into each file, given as FILE=LINE, when told `go`, or `go T`: at the
-# time T. Told `clock` it says what time it is, in microseconds of the wall clock. Who leaves before the time aborts it. A
-# time that is too far off is that of a clock that jumped meanwhile. $1: what uptime is too late, '' for any.
+# Opens or closes the gates of a cut. The first argument is from which uptime on it is too late, empty for never; the
+# others are FILE=LINE, and each line is put into its file when told `go`, or at the time T when told `go T`. Told
+# `clock` it says what time it is, in microseconds of the wall clock. Who leaves before the time aborts it. A time that
+# is too far off is that of a clock that jumped meanwhile. No single quote may be in here.
 use strict;
 use warnings;
 use Time::HiRes qw(time);

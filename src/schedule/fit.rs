@@ -41,10 +41,10 @@ fn count(scenario: &Scenario, nodes: &[NodeName], misfits: &mut Vec<Misfit>) {
         misfits.push(Misfit {
             path: "cluster.nodes".to_owned(),
             message: format!(
-                "the scenario is written for {count} nodes, the inventory has {}",
+                "the scenario is written for {count} nodes, not for {}",
                 nodes.len()
             ),
-            remedy: format!("use an inventory of {count} hosts"),
+            remedy: format!("name an inventory of {count} hosts"),
         });
     }
 }

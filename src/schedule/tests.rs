@@ -245,7 +245,7 @@ fn reports_everything_that_does_not_fit_the_inventory() {
     let misfits = plan(&ill, &nodes(2), 1).unwrap_err();
     insta::assert_snapshot!(misfits.to_string(), @r#"
         the scenario cannot be planned on these nodes:
-        cluster.nodes: the scenario is written for 3 nodes, the inventory has 2; use an inventory of 3 hosts
+        cluster.nodes: the scenario is written for 3 nodes, not for 2; name an inventory of 3 hosts
         queue.replicas: 3 replicas do not fit on 2 nodes; ask for at most 2, or for `all`
         schedule.0.groups: the inventory has no node `m2`; did you mean `n2`?
         schedule.0.groups: the inventory has no node `elsewhere`; known are `n1`, `n2`

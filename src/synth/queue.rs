@@ -3,12 +3,9 @@
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::{DRAIN_PROCESS, Defect, NODES, STEP, Writing, delay, entry, value};
+use super::{DRAIN_PROCESS, Defect, NODES, STEP, Writing, entry, publish, value};
 use crate::check::results::Value;
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
-
-/// Messages of all producers that are unconfirmed at once.
-const WINDOW: u64 = 500;
 
 /// What becomes of a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,29 +54,16 @@ pub(super) fn write(messages: u64, to: &mut Writing<'_>) {
 }
 
 fn load(messages: u64, fates: &mut Fates, to: &mut Writing<'_>) -> Nanos {
-    let mut time = 0;
-    for number in 0..messages + WINDOW {
-        time = Nanos::try_from(number).unwrap_or(Nanos::MAX / STEP) * STEP;
-        if number < messages {
-            (to.record)(entry(time, Action::Publish, Phase::Invoke, value(number)));
-        }
-        let Some(number) = number.checked_sub(WINDOW) else {
-            continue;
-        };
-        if number >= messages {
-            break;
-        }
+    publish(messages, to, |number, time, to| {
         let (phase, cause) = match fates.next(to.defect(number)) {
             Fate::Confirmed => (Phase::Ok, Cause::None),
             Fate::Nacked => (Phase::Fail, Cause::Nacked),
             Fate::Returned => (Phase::Fail, Cause::Returned),
             Fate::Unknown(_) => (Phase::Info, Cause::ConfirmTimeout),
         };
-        let time = time + delay(&mut to.random, STEP);
         let end = entry(time, Action::Publish, phase, value(number));
         (to.record)(Entry { cause, ..end });
-    }
-    time + STEP
+    })
 }
 
 fn drain(messages: u64, fates: &mut Fates, from: Nanos, to: &mut Writing<'_>) {

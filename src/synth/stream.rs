@@ -3,12 +3,10 @@
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::{DRAIN_PROCESS, Defect, NODES, STEP, Writing, delay, entry, value};
+use super::{DRAIN_PROCESS, Defect, NODES, STEP, Writing, entry, publish, value};
 use crate::check::results::Value;
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
 
-/// Messages of all producers that are unconfirmed at once.
-const WINDOW: u64 = 500;
 /// The client that reads, after the producers.
 const READER: u32 = NODES;
 /// The node that is unlike the others where one is to be so.
@@ -65,25 +63,13 @@ pub(super) fn write(messages: u64, to: &mut Writing<'_>) {
 }
 
 fn load(messages: u64, mut log: Log, to: &mut Writing<'_>) -> Nanos {
-    let mut time = 0;
-    for number in 0..messages + WINDOW {
-        time = Nanos::try_from(number).unwrap_or(Nanos::MAX / STEP) * STEP;
-        if number < messages {
-            (to.record)(entry(time, Action::Publish, Phase::Invoke, value(number)));
-        }
-        let Some(number) = number.checked_sub(WINDOW) else {
-            continue;
-        };
-        if number >= messages {
-            break;
-        }
+    publish(messages, to, |number, time, to| {
         let defect = to.defect(number);
         let (is_confirmed, copies) = log.next(defect);
         let (phase, cause) = match is_confirmed {
             true => (Phase::Ok, Cause::None),
             false => (Phase::Info, Cause::ConfirmTimeout),
         };
-        let time = time + delay(&mut to.random, STEP);
         let end = entry(time, Action::Publish, phase, value(number));
         (to.record)(Entry { cause, ..end });
         if let Some(defect @ (Defect::Unstored | Defect::StoredTwice)) = defect {
@@ -96,8 +82,7 @@ fn load(messages: u64, mut log: Log, to: &mut Writing<'_>) -> Nanos {
                 ..log.read(time, Action::Deliver, value(number))
             });
         }
-    }
-    time + STEP
+    })
 }
 
 fn drain(node: u32, messages: u64, mut log: Log, from: Nanos, to: &mut Writing<'_>) {
