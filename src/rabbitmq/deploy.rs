@@ -213,13 +213,18 @@ impl Broker {
             .collect()
     }
 
-    /// Whether every node sees every node running and none reports a partition.
+    /// Whether every node serves clients, sees every node running and reports no partition.
     async fn is_one_cluster(&self) -> bool {
-        let views = self.views().await;
-        views.len() == self.members.len()
-            && views
-                .values()
-                .all(|view| view.running.len() == self.members.len() && view.partitions.is_empty())
+        let all = self.members.len();
+        let answers = self.ask().await;
+        answers.len() == all
+            && answers.values().all(|answer| {
+                answer.as_ref().is_ok_and(|answer| {
+                    answer.is_serving()
+                        && answer.view.running.len() == all
+                        && answer.view.partitions.is_empty()
+                })
+            })
     }
 }
 

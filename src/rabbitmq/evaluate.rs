@@ -20,6 +20,12 @@ pub(super) fn binary(text: &str) -> String {
     format!("<<{}>>", bytes.join(","))
 }
 
+/// Texts as a list of Erlang binaries.
+pub(super) fn list(texts: &[String]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| binary(text)).collect();
+    format!("[{}]", texts.join(","))
+}
+
 /// An expression's text with its lines of comment left out and words replaced by binaries.
 pub(super) fn fill(template: &str, words: &[(&str, &str)]) -> String {
     let mut text = String::new();
@@ -40,8 +46,7 @@ pub(super) fn fill_list(
     word: &str,
     values: &[String],
 ) -> String {
-    let values: Vec<String> = values.iter().map(|value| binary(value)).collect();
-    fill(template, words).replace(word, &format!("[{}]", values.join(",")))
+    fill(template, words).replace(word, &list(values))
 }
 
 /// Evaluates an expression in the broker on a host; its value is what `rabbit_json` can write.

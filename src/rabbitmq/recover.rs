@@ -4,11 +4,13 @@
 //! queue has a leader; a quorum queue also all its replicas in step. A mirror may stay out of step for as
 //! long as the queue is not empty, whatever the policy says, so that is no sign.
 //!
-//! Thrice that never comes by itself, and what an operator does is done here and told. Under `ignore`
+//! That does not always come by itself, and what an operator does is done here and told. Under `ignore`
 //! the documented way out is to trust one side and restart the others. After cuts that come and go quickly
 //! nodes that see each other go on reporting a partition, whatever the handling of partitions; their applications
 //! are restarted. And a broker that joins again after a cut can hang in its start for ever (a race in Erlang's
-//! `global`); it is killed and started again, with the data it has.
+//! `global`), also when its application is restarted; and a plugin can stop alone (that of streams in RabbitMQ
+//! 3.10, when its manager fails over and over and then finds the port still in use). Such a broker is killed and
+//! started again, with the data it has.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::Broker;
-use super::status::{Answers, NodeAnswer, QueueAnswer};
+use super::status::{Answers, BROKER, NodeAnswer, QueueAnswer};
 use crate::event::{Emit, Event};
 use crate::inventory::NodeName;
 use crate::remote::{RemoteError, Script};
@@ -26,7 +28,7 @@ use crate::scenario::{Queue, QueueType};
 /// Between two looks at the cluster.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Restarting one node's broker, or its application.
+/// Starting one node's broker again.
 const RESTART_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Why the cluster is not whole.
@@ -86,7 +88,6 @@ const RESTART: &str = "systemctl kill --signal=SIGKILL rabbitmq-server
 systemctl reset-failed rabbitmq-server 2>/dev/null || true
 exec systemctl restart rabbitmq-server";
 
-const RESTARTING_APP: &str = "restart the broker's application";
 const RESTART_APP: &str = "rabbitmqctl -q stop_app && exec rabbitmqctl -q start_app";
 
 impl Broker {
@@ -105,19 +106,20 @@ impl Broker {
                 return Ok(());
             };
             let now = Instant::now();
-            let hanging = such(&answers, |answer| !answer.serving);
+            let hanging = such(&answers, |answer| !answer.is_serving());
             let hanging = idle.since(now, patience, &hanging);
             for name in &hanging {
+                let answer = answers.get(name).and_then(|answer| answer.as_ref().ok());
                 emit.emit(Event::Intervened {
                     node: name.clone(),
                     what: format!(
-                        "its broker hangs in its start since {} s or more: killed and started again, with its data",
+                        "{} since {} s or more: killed and started again, with its data",
+                        answer.map(does_not_serve).unwrap_or_default(),
                         patience.as_secs()
                     ),
                 });
             }
-            self.run_on(&hanging, "start a hanging broker again", RESTART)
-                .await?;
+            self.restart(&hanging).await?;
             let all = self.members.len();
             let mut reporting = such(&answers, |answer| reports_a_past_partition(answer, all));
             if reporting.len() == all {
@@ -136,8 +138,7 @@ impl Broker {
             }
             // One after the other: those that stay make a majority.
             for name in &reporting {
-                let one = std::slice::from_ref(name);
-                self.run_on(one, RESTARTING_APP, RESTART_APP).await?;
+                self.restart_apps(std::slice::from_ref(name), emit).await?;
             }
             if now + LOOK_EVERY > until {
                 return Err(RecoverError::NotWhole { deadline, last });
@@ -202,38 +203,76 @@ impl Broker {
                     .to_owned(),
             });
         }
-        self.run_on(&restarted, RESTARTING_APP, RESTART_APP).await
+        self.restart_apps(&restarted, emit).await
+    }
+
+    /// Restarts the applications of these nodes, all at once. A broker whose application does not come back
+    /// hangs: it is killed and started again, which is told.
+    async fn restart_apps(&self, names: &[NodeName], emit: &dyn Emit) -> Result<(), RecoverError> {
+        let script =
+            Script::new("restart the broker's application", RESTART_APP).deadline(HANGS_AFTER);
+        let restarted = self.run_on(names, &script).await;
+        let mut hanging = Vec::new();
+        for (name, restarted) in restarted {
+            match restarted {
+                Err(error @ (RemoteError::Deadline { .. } | RemoteError::Failed { .. })) => {
+                    emit.note(None, error.to_string());
+                    emit.emit(Event::Intervened {
+                        node: name.clone(),
+                        what: "its application does not come back: its broker is killed and started again, with its data".to_owned(),
+                    });
+                    hanging.push(name);
+                }
+                restarted => restarted?,
+            }
+        }
+        self.restart(&hanging).await
+    }
+
+    /// Kills the brokers of these nodes and starts them again, all at once.
+    async fn restart(&self, names: &[NodeName]) -> Result<(), RecoverError> {
+        let script =
+            Script::new("start a hanging broker again", RESTART).deadline(RESTART_DEADLINE);
+        for (_, restarted) in self.run_on(names, &script).await {
+            restarted?;
+        }
+        Ok(())
     }
 
     async fn run_on(
         &self,
         names: &[NodeName],
-        purpose: &'static str,
-        script: &'static str,
-    ) -> Result<(), RecoverError> {
-        let script = Script::new(purpose, script).deadline(RESTART_DEADLINE);
-        let restarts = self
-            .members
-            .iter()
-            .filter(|member| names.contains(&member.name))
-            .map(async |member| member.host.run(&script).await);
-        for restarted in join_all(restarts).await {
-            restarted?;
-        }
-        Ok(())
+        script: &Script,
+    ) -> Vec<(NodeName, Result<(), RemoteError>)> {
+        let members = self.members.iter();
+        let those = members.filter(|member| names.contains(&member.name));
+        join_all(those.map(async |member| {
+            let ran = member.host.run(script).await;
+            (member.name.clone(), ran.map(|_output| ()))
+        }))
+        .await
     }
 }
 
 /// Whether a node is back among all the others, and has not got over a partition from them.
 fn reports_a_past_partition(answer: &NodeAnswer, members: usize) -> bool {
     let view = &answer.view;
-    answer.serving && view.running.len() == members && !view.partitions.is_empty()
+    answer.is_serving() && view.running.len() == members && !view.partitions.is_empty()
+}
+
+/// How a node that does not serve clients is, to be told after its name.
+fn does_not_serve(answer: &NodeAnswer) -> String {
+    if answer.lacking.iter().any(|name| name == BROKER) {
+        "its broker hangs in its start".to_owned()
+    } else {
+        format!("its broker lacks the plugin {}", answer.lacking.join(" "))
+    }
 }
 
 fn lack(answer: &NodeAnswer, members: usize, queue: &Queue) -> Option<String> {
     let view = &answer.view;
-    if !answer.serving {
-        return Some("its broker runs, but does not serve clients".to_owned());
+    if !answer.is_serving() {
+        return Some(does_not_serve(answer));
     }
     if view.running.len() < members {
         return Some(format!(
@@ -280,7 +319,7 @@ mod tests {
     fn answer(running: usize, partitions: usize, online: usize) -> NodeAnswer {
         let names = |count| (1..=count).map(|n| NodeName(format!("n{n}"))).collect();
         NodeAnswer {
-            serving: true,
+            lacking: Vec::new(),
             view: NodeView {
                 running: names(running),
                 partitions: names(partitions),
@@ -337,12 +376,20 @@ mod tests {
         assert_eq!(lack(&answer(5, 0, 3), QueueType::Quorum), None);
         assert_eq!(lack(&answer(5, 0, 2), QueueType::Mirrored), None);
         let hanging = NodeAnswer {
-            serving: false,
+            lacking: vec![BROKER.to_owned()],
             ..answer(5, 0, 3)
         };
         assert_eq!(
             lack(&hanging, QueueType::Mirrored).unwrap(),
-            "its broker runs, but does not serve clients"
+            "its broker hangs in its start"
+        );
+        let without_plugin = NodeAnswer {
+            lacking: vec!["rabbitmq_stream".to_owned()],
+            ..answer(5, 0, 3)
+        };
+        assert_eq!(
+            lack(&without_plugin, QueueType::Stream).unwrap(),
+            "its broker lacks the plugin rabbitmq_stream"
         );
         assert_eq!(
             lack(&answer(4, 0, 3), QueueType::Quorum).unwrap(),

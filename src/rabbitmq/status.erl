@@ -1,6 +1,6 @@
 %% What this node says of the cluster and of the queues, all asked at once.
-%% Serving: this node's own start is at its end. Others list a node as running before that, and it may
-%% hang there.
+%% Lacking: of the applications that clients need, those that do not run, or whose start is not at its end.
+%% Others list a node as running before that, and it may hang there. A plugin can stop alone, with the broker going on.
 %% The counts are the leader's own at this moment, not the statistics that `list_queues` shows:
 %% for a quorum queue a consistent query, which a majority has to answer.
 %% Ra 3, in RabbitMQ 4.3, takes no funs any more; earlier ones take nothing else.
@@ -84,4 +84,10 @@ Queues = fun() ->
         {'DOWN', Monitor, process, _, Reason} -> Try(fun() -> exit(Reason) end)
     end || {_, Monitor} <- Asking]
 end,
-#{serving => Try(fun() -> rabbit:is_running() end), running => Try(Running), partitions => Try(Partitions), alarms => Try(Alarms), queues => Queues()}
+Lacking = fun() ->
+    NEEDED -- case rabbit:is_running() of
+        true -> [atom_to_binary(Name, utf8) || {Name, _, _} <- application:which_applications()];
+        _ -> []
+    end
+end,
+#{lacking => Try(Lacking), running => Try(Running), partitions => Try(Partitions), alarms => Try(Alarms), queues => Queues()}

@@ -9,12 +9,12 @@ use futures_util::future::join_all;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::evaluate::{evaluate, fill_list};
+use super::evaluate::{evaluate, fill_list, list};
 use super::{Broker, Member};
 use crate::event::NodeView;
 use crate::inventory::NodeName;
 use crate::remote::RemoteError;
-use crate::scenario::Queue;
+use crate::scenario::{Queue, QueueType};
 use crate::workload::drain::{Counts, NodeCounts};
 
 const PURPOSE: &str = "ask the broker for its view of the cluster";
@@ -30,8 +30,8 @@ const ASK_AGAIN_DEADLINE: Duration = Duration::from_secs(12);
 /// What one node answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeAnswer {
-    /// Whether its own start is at its end, so that clients can reach it.
-    pub serving: bool,
+    /// Of the applications that clients need, those that do not run; [`BROKER`] also while it starts.
+    pub lacking: Vec<String>,
     /// Its view of the cluster.
     pub view: NodeView,
     /// Its view of each queue, or why it has none; the first is the one that faults mean.
@@ -39,6 +39,11 @@ pub struct NodeAnswer {
 }
 
 impl NodeAnswer {
+    /// Whether clients can use it.
+    pub fn is_serving(&self) -> bool {
+        self.lacking.is_empty()
+    }
+
     /// Its view of the first queue.
     pub fn queue(&self) -> Option<&QueueAnswer> {
         self.queues.first()?.as_ref().ok()
@@ -55,6 +60,11 @@ impl NodeAnswer {
         Ok(counts)
     }
 }
+
+/// What clients of any queue need.
+pub const BROKER: &str = "rabbit";
+/// What clients of streams need besides.
+const STREAM_PLUGIN: &str = "rabbitmq_stream";
 
 /// What one node says of a queue, having asked the queue's leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +89,7 @@ pub type Answers = BTreeMap<NodeName, Result<NodeAnswer, RemoteError>>;
 /// Any part of an answer may be an error in place of what was asked for, and must not spoil the others.
 #[derive(Deserialize)]
 struct RawAnswer {
-    serving: serde_json::Value,
+    lacking: serde_json::Value,
     running: serde_json::Value,
     partitions: serde_json::Value,
     alarms: serde_json::Value,
@@ -99,7 +109,10 @@ struct RawQueue {
 
 /// The question as Erlang.
 pub(super) fn question(vhost: &str, queue: &Queue) -> String {
-    fill_list(STATUS, &[("VHOST", vhost)], "QUEUES", &queue.names())
+    let mut needed = vec![BROKER.to_owned()];
+    needed.extend((queue.kind == QueueType::Stream).then(|| STREAM_PLUGIN.to_owned()));
+    let with_queues = fill_list(STATUS, &[("VHOST", vhost)], "QUEUES", &queue.names());
+    with_queues.replace("NEEDED", &list(&needed))
 }
 
 impl Broker {
@@ -160,7 +173,10 @@ pub(super) async fn ask_member<T: DeserializeOwned>(
 
 fn understand(raw: RawAnswer, names: &BTreeMap<String, NodeName>) -> NodeAnswer {
     NodeAnswer {
-        serving: raw.serving == true,
+        lacking: match &raw.lacking {
+            serde_json::Value::Array(_) => texts(&raw.lacking).map(str::to_owned).collect(),
+            _ => vec![BROKER.to_owned()],
+        },
         view: NodeView {
             running: nodes(&raw.running, names),
             partitions: nodes(&raw.partitions, names),
@@ -232,9 +248,9 @@ mod tests {
 
     #[test]
     fn answers_of_a_whole_a_stopped_and_a_broken_node() {
-        let whole = r#"{"alarms":[],"partitions":[],"queues":[{"leader":"rabbit@n1","members":["rabbit@n1","rabbit@n2"],"online":["rabbit@n1"],"ready":3,"unacknowledged":1},{"leader":"rabbit@n2","ready":4,"unacknowledged":2}],"running":["rabbit@n3","rabbit@n1"],"serving":true}"#;
+        let whole = r#"{"alarms":[],"partitions":[],"queues":[{"leader":"rabbit@n1","members":["rabbit@n1","rabbit@n2"],"online":["rabbit@n1"],"ready":3,"unacknowledged":1},{"leader":"rabbit@n2","ready":4,"unacknowledged":2}],"running":["rabbit@n3","rabbit@n1"],"lacking":[]}"#;
         let answer = understand(serde_json::from_str(whole).unwrap(), &names());
-        assert!(answer.serving);
+        assert!(answer.is_serving());
         assert_eq!(
             answer.view.running,
             [NodeName("n1".into()), NodeName("n3".into())]
@@ -258,15 +274,16 @@ mod tests {
         );
         assert_eq!(queue.leader, Some(NodeName("n1".into())));
 
-        let down = r#"{"alarms":[],"partitions":[],"queues":[{"leader":"rabbit@n2","ready":0,"unacknowledged":0},{"leader":"rabbit@n1","ready":"","unacknowledged":""}],"running":["rabbit@n1"],"serving":true}"#;
+        let down = r#"{"alarms":[],"partitions":[],"queues":[{"leader":"rabbit@n2","ready":0,"unacknowledged":0},{"leader":"rabbit@n1","ready":"","unacknowledged":""}],"running":["rabbit@n1"],"lacking":["rabbitmq_stream"]}"#;
         let answer = understand(serde_json::from_str(down).unwrap(), &names());
-        assert!(answer.serving && !answer.view.running.is_empty());
+        assert_eq!(answer.lacking, [STREAM_PLUGIN]);
+        assert!(!answer.view.running.is_empty());
         assert!(answer.counts().unwrap_err().contains(r#""ready":"""#));
         assert_eq!(answer.queue().unwrap().ready, 0);
 
-        let stopped = r#"{"alarms":[],"partitions":[],"queues":[{"error":"{exit,noproc}"}],"running":{"error":"x"},"serving":false}"#;
+        let stopped = r#"{"alarms":[],"partitions":[],"queues":[{"error":"{exit,noproc}"}],"running":{"error":"x"},"lacking":{"error":"x"}}"#;
         let answer = understand(serde_json::from_str(stopped).unwrap(), &names());
-        assert!(!answer.serving);
+        assert_eq!(answer.lacking, [BROKER]);
         assert!(answer.view.running.is_empty());
         assert_eq!(answer.queues, [Err("{exit,noproc}".into())]);
     }

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::{PartitionHandling, QueueType, Scenario, Source};
+use super::{PartitionHandling, Protocol, QueueType, Scenario, Source};
 
 /// A version of RabbitMQ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,6 +107,14 @@ pub fn refusals(scenario: &Scenario, version: BrokerVersion) -> Vec<Refusal> {
             offer: "use 3.10 or newer, or `--set queue.type=classic`".to_owned(),
         });
     }
+    if scenario.workload.protocol == Protocol::Amqp10 && !version.at_least(4, 0) {
+        refusals.push(Refusal {
+            what: format!(
+                "RabbitMQ {version} does not serve AMQP 1.0 by itself: 4.0 is the first that does"
+            ),
+            offer: "use 4.0 or newer, or `--set workload.protocol=amqp-0-9-1`".to_owned(),
+        });
+    }
     match scenario.queue.kind {
         QueueType::Mirrored if version.at_least(4, 0) => refusals.push(Refusal {
             what: format!("RabbitMQ {version} has no mirrored queues: 4.0 removed them"),
@@ -155,7 +163,7 @@ pub fn without_effect(scenario: &Scenario, version: BrokerVersion) -> Vec<String
 #[cfg(test)]
 mod tests {
     use super::{BrokerVersion, refusals, without_effect};
-    use crate::scenario::{PartitionHandling, QueueType, Scenario, Source, testing};
+    use crate::scenario::{PartitionHandling, Protocol, QueueType, Scenario, Source, testing};
 
     #[test]
     fn limits_of_quorum_queues_came_with_3_10() {
@@ -227,6 +235,16 @@ mod tests {
                 "{kind:?} on {broker}: {found:?}"
             );
         }
+    }
+
+    #[test]
+    fn amqp_1_0_came_with_4_0() {
+        let mut scenario = asks_for(QueueType::Quorum);
+        assert!(refusals(&scenario, version("3.13.7")).is_empty());
+        scenario.workload.protocol = Protocol::Amqp10;
+        assert!(refusals(&scenario, version("4.0.5")).is_empty());
+        let refused = refusals(&scenario, version("3.13.7"));
+        insta::assert_snapshot!(refused[0], @"");
     }
 
     #[test]

@@ -165,6 +165,11 @@ impl WorkloadKind {
         )
     }
 
+    /// Whether there is a choice of what producers speak.
+    pub fn has_protocols(self) -> bool {
+        self.publishes_as_queue() && self != Self::Stream
+    }
+
     /// Whether consumers may read while the producers publish.
     pub fn is_read(self) -> bool {
         matches!(self, Self::Queue | Self::Order | Self::Stream)
@@ -181,11 +186,32 @@ impl WorkloadKind {
     }
 }
 
+/// What producers speak to the broker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protocol {
+    /// AMQP 0-9-1: publisher confirms and returns.
+    #[default]
+    #[serde(rename = "amqp-0-9-1")]
+    Amqp091,
+    /// AMQP 1.0: outcomes of deliveries.
+    #[serde(rename = "amqp-1.0")]
+    Amqp10,
+}
+
+impl Protocol {
+    /// All, by their words.
+    pub const WORDS: [(&str, Self); 2] =
+        [("amqp-0-9-1", Self::Amqp091), ("amqp-1.0", Self::Amqp10)];
+}
+
 /// The workload: what the clients of each node do, each on one connection at a time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Workload {
     /// What the clients do.
     pub kind: WorkloadKind,
+    /// What those speak that publish as `queue` does; others read by AMQP 0-9-1 all the same.
+    #[serde(default)]
+    pub protocol: Protocol,
     /// When it has done enough.
     pub amount: Amount,
     /// Messages per second and producer, open loop (latency counts from the intended

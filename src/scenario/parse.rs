@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Amount, Cluster, Consumers, PartitionHandling, Scenario, Source, Workload, WorkloadKind,
-    checking, checks, consumers, limits, overrides, queue, steps,
+    Amount, Cluster, Consumers, PartitionHandling, Protocol, Scenario, Source, Workload,
+    WorkloadKind, checking, checks, consumers, limits, overrides, queue, steps,
 };
 use crate::diagnostic::{Collector, Diagnostics, quoted};
 use crate::duration;
@@ -190,6 +190,7 @@ fn ticktime_s(fields: &mut Fields<'_>, to: &mut Collector<'_>) -> u32 {
 fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
     let mut workload = Workload {
         kind: WorkloadKind::Queue,
+        protocol: Protocol::default(),
         amount: Amount::Schedule,
         rate: None,
         window: 100,
@@ -226,6 +227,16 @@ fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
             value.place,
             "`consumers` is of the workloads `queue`, `order` and `stream` alone",
             "remove it: what consumers took would not be told from what the queue let go",
+        );
+    }
+    if workload.kind.has_protocols() {
+        let protocol = fields.choice("protocol", &Protocol::WORDS, to);
+        workload.protocol = protocol.unwrap_or_default();
+    } else if let Some(value) = fields.take("protocol") {
+        to.error(
+            value.place,
+            "`protocol` is of the workloads `queue`, `order`, `dead-letter` and `transient` alone",
+            "remove it: each of the others needs the one protocol that it speaks",
         );
     }
     if workload.kind == WorkloadKind::Lock {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Amount, Cluster, Consumers, PartitionHandling, Queue, QueueType, Scenario, Source, Workload,
-    WorkloadKind, checking,
+    Amount, Cluster, Consumers, PartitionHandling, Protocol, Queue, QueueType, Scenario, Source,
+    Workload, WorkloadKind, checking,
 };
 
 /// A quorum queue on every node, a short load, no fault.
@@ -12,6 +12,7 @@ pub fn scenario() -> Scenario {
     let queue = Queue::new("jtest.queue", QueueType::Quorum);
     let workload = Workload {
         kind: WorkloadKind::Queue,
+        protocol: Protocol::default(),
         amount: Amount::Schedule,
         rate: Some(50.0),
         window: 100,

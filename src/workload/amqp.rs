@@ -60,7 +60,8 @@ pub struct Link {
     _cut: CutOnDrop,
 }
 
-struct CutOnDrop(std::net::TcpStream);
+/// Cuts a socket, whoever holds it.
+pub(super) struct CutOnDrop(std::net::TcpStream);
 
 impl Drop for CutOnDrop {
     fn drop(&mut self) {
@@ -140,7 +141,8 @@ impl Link {
     }
 }
 
-async fn socket(host: &str, port: u16) -> io::Result<(TcpStream, CutOnDrop)> {
+/// A new socket, and what cuts it.
+pub(super) async fn socket(host: &str, port: u16) -> io::Result<(TcpStream, CutOnDrop)> {
     let stream = TcpStream::connect((host, port)).await?;
     stream.set_nodelay(true)?;
     let stream = stream.into_std()?;

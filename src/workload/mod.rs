@@ -8,7 +8,7 @@
 //! - [`attempts`]: what becomes of a publish, pure; [`demand`]: what is published when, pure
 //! - [`tally`]: counts while it runs, for those who watch
 //! - [`message`]: how a message names itself and checks itself
-//! - [`amqp`], [`publisher`], [`confirms`]: everything that knows the AMQP library
+//! - [`amqp`], [`confirms`], [`publisher`]: everything that knows the AMQP libraries
 //!
 //! A client of a node talks to that node's own address only and never to another node. Each
 //! connection is a logical process of its own in the history.

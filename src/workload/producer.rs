@@ -4,23 +4,22 @@
 //! arrive for an attempt that has completed, and with it the library's own count of unconfirmed
 //! messages would grow without bound; a fresh channel starts clean, as an application would.
 
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::amqp::{CONNECT_DEADLINE, Link};
 use super::demand::{Demand, Due, Pace};
 use super::ledger::Ledger;
 use super::load::{ClientSummary, LoadContext};
 use super::message::Codec;
-use super::publisher::Publisher;
+use super::publisher::{ChannelWire, Message, Publisher, SenderWire, Wire};
 use super::{Endpoint, sleep_until, told};
 use crate::history::operation::{Cause, Nanos};
+use crate::scenario::Protocol;
 
 pub(super) struct Producer {
     number: u32,
     endpoint: Endpoint,
     context: LoadContext,
     codec: Codec,
-    queues: Vec<String>,
     pace: Pace,
     ends_at: Option<Nanos>,
     ledger: Ledger,
@@ -41,7 +40,6 @@ impl Producer {
         Self {
             number,
             codec: Codec::new(&context.run_id, workload.body_bytes),
-            queues: context.queue.names(),
             pace: Pace::new(workload.rate, start),
             ends_at,
             ledger: Ledger::new(&context, endpoint.index, demand),
@@ -51,11 +49,18 @@ impl Producer {
         }
     }
 
-    pub(super) async fn run(mut self) -> ClientSummary {
+    pub(super) async fn run(self) -> ClientSummary {
+        match self.context.workload.protocol {
+            Protocol::Amqp091 => self.run_by::<ChannelWire>().await,
+            Protocol::Amqp10 => self.run_by::<SenderWire>().await,
+        }
+    }
+
+    async fn run_by<W: Wire>(mut self) -> ClientSummary {
         let mut reconnects = 0;
         let mut failures = 0u32;
         let gave_up = loop {
-            let reason = match self.connect().await {
+            let reason = match self.connect::<W>().await {
                 None => break None,
                 Some(Err(reason)) => {
                     failures += 1;
@@ -91,7 +96,7 @@ impl Producer {
     }
 
     /// A new connection; `None` where the run stops meanwhile.
-    async fn connect(&mut self) -> Option<Result<Publisher, String>> {
+    async fn connect<W: Wire>(&self) -> Option<Result<Publisher<W>, String>> {
         let mut stop = self.context.stop.clone();
         tokio::select! {
             biased;
@@ -100,22 +105,14 @@ impl Producer {
         }
     }
 
-    async fn open(&self) -> Result<Publisher, String> {
+    async fn open<W: Wire>(&self) -> Result<Publisher<W>, String> {
         let name = format!("jtest producer {}", self.number);
-        let link = Link::open(&self.endpoint, &self.context.credentials, &name)
-            .await
-            .map_err(|error| error.to_string())?;
-        let publisher = Publisher::new(link);
-        match timeout(CONNECT_DEADLINE, publisher).await {
-            Ok(Ok(publisher)) => {
-                Ok(publisher.with_priorities(self.context.queue.limits.max_priority))
-            }
-            Ok(Err(error)) => Err(format!("no publisher confirms: {error}")),
-            Err(_elapsed) => Err("no publisher confirms: no answer".to_owned()),
-        }
+        let context = &self.context;
+        let wire = W::open(&self.endpoint, &context.credentials, &name, &context.queue).await?;
+        Ok(Publisher::new(wire))
     }
 
-    async fn session(&mut self, mut publisher: Publisher) -> End {
+    async fn session<W: Wire>(&mut self, mut publisher: Publisher<W>) -> End {
         let process = self.context.process(self.number, self.connections);
         self.ledger.begin(process);
         self.connections += 1;
@@ -157,9 +154,9 @@ impl Producer {
     }
 
     /// Publishes where there is room and something is due; else, when it will be due.
-    fn publish_if_due(
+    fn publish_if_due<W: Wire>(
         &mut self,
-        publisher: &mut Publisher,
+        publisher: &mut Publisher<W>,
         now: Nanos,
     ) -> Result<Option<Nanos>, String> {
         let window = usize::try_from(self.context.workload.window).unwrap_or(usize::MAX);
@@ -176,10 +173,12 @@ impl Producer {
         }
         self.pace.advance();
         if let Some((order, id)) = self.ledger.invoke(intended) {
-            let queue = self.ledger.queue_of(id);
-            let name = self.queues.get(usize::from(queue));
-            let name = name.map_or("", String::as_str);
-            publisher.publish(order, name, id, self.codec.encode(id));
+            let message = Message {
+                queue: self.ledger.queue_of(id),
+                id,
+                body: self.codec.encode(id),
+            };
+            publisher.publish(order, message);
         }
         Ok(None)
     }

@@ -14,7 +14,7 @@ use crate::clock::RunClock;
 use crate::event::{Emit, Event};
 use crate::history::operation::Entry;
 use crate::inventory::{NodeName, Secret};
-use crate::scenario::{Amount, Consumers, Queue, QueueType, Workload, WorkloadKind};
+use crate::scenario::{Amount, Consumers, Protocol, Queue, QueueType, Workload, WorkloadKind};
 
 struct NoEntries;
 
@@ -66,6 +66,7 @@ fn load(port: u16, reconnects: u32, panics: bool) -> Load {
         queue: Queue::new("jtest", QueueType::Classic),
         workload: Workload {
             kind: WorkloadKind::Queue,
+            protocol: Protocol::default(),
             amount: Amount::Schedule,
             rate: None,
             window: 1,

@@ -11,7 +11,7 @@ use jtest::event::{Emit, Event};
 use jtest::history::operation::{Action, Entry, Phase};
 use jtest::inventory::{NodeName, Secret};
 use jtest::remote::Script;
-use jtest::scenario::{Amount, Consumers, Queue, QueueType, Workload, WorkloadKind};
+use jtest::scenario::{Amount, Consumers, Protocol, Queue, QueueType, Workload, WorkloadKind};
 use jtest::workload::amqp::Link;
 use jtest::workload::drain::{Counts, DrainContext, NodeCounts};
 use jtest::workload::load::LoadContext;
@@ -217,6 +217,7 @@ pub fn credentials() -> Credentials {
 pub fn workload(amount: Amount, window: u32) -> Workload {
     Workload {
         kind: WorkloadKind::Queue,
+        protocol: Protocol::default(),
         amount,
         rate: None,
         window,

@@ -1,15 +1,12 @@
 //! Routable and unroutable publishes interleaved: each completion must be the right one.
 
 use jtest::history::operation::{Cause, Phase};
-use jtest::scenario::Amount;
-use jtest::workload::amqp::Link;
+use jtest::scenario::{Amount, Queue, QueueType};
 use jtest::workload::attempts::{Attempts, Carried};
 use jtest::workload::message::{AttemptId, Codec};
-use jtest::workload::publisher::Publisher;
+use jtest::workload::publisher::{ChannelWire, Message, Publisher, Wire};
 
 use crate::bench::{Broker, bench, credentials, workload};
-
-const NOWHERE: &str = "no-such-queue";
 
 /// Publishes `count` messages, those for which `routable` says so to the queue; gives the number
 /// of returns that came attached to another message's confirm.
@@ -22,10 +19,13 @@ async fn publish_mixed(
     let queue = format!("returns-{window}");
     let brokers = std::slice::from_ref(broker);
     let _bench = bench(&queue, brokers, workload(Amount::Schedule, 1)).await;
-    let link = Link::open(&broker.endpoint(), &credentials(), "test")
+    // Only the first of them exists.
+    let mut queues = Queue::new(&queue, QueueType::Classic);
+    queues.count = 2;
+    let wire = ChannelWire::open(&broker.endpoint(), &credentials(), "test", &queues)
         .await
         .unwrap();
-    let mut publisher = Publisher::new(link).await.unwrap();
+    let mut publisher = Publisher::new(wire);
     let codec = Codec::new("returns", 32);
     let mut attempts = Attempts::default();
     let mut completions = Vec::new();
@@ -38,8 +38,12 @@ async fn publish_mixed(
                 attempt: 0,
             };
             let order = attempts.invoke(id, i64::MAX);
-            let to = if routable(sent) { &queue } else { NOWHERE };
-            publisher.publish(order, to, id, codec.encode(id));
+            let message = Message {
+                queue: u16::from(!routable(sent)),
+                id,
+                body: codec.encode(id),
+            };
+            publisher.publish(order, message);
             sent += 1;
         }
         let batch = publisher.observe().await;

@@ -11,8 +11,8 @@ use jtest::history::recorder::Recorder;
 use jtest::inventory::NodeName;
 use jtest::manifest::{FORMAT_VERSION, Manifest, ManifestNode, NodeFacts};
 use jtest::scenario::{
-    Amount, Cluster, Consumers, PartitionHandling, Queue, QueueType, Scenario, Source, Workload,
-    WorkloadKind,
+    Amount, Cluster, Consumers, PartitionHandling, Protocol, Queue, QueueType, Scenario, Source,
+    Workload, WorkloadKind,
 };
 use jtest::schedule::{FaultId, Groups, Plan, PlannedFault, PlannedLasts, PlannedStep, TimedFault};
 use tempfile::TempDir;
@@ -444,6 +444,7 @@ fn scenario(kind: WorkloadKind) -> Scenario {
         queue: Queue::new("jtest.queue", QueueType::Mirrored),
         workload: Workload {
             kind,
+            protocol: Protocol::default(),
             amount: Amount::Schedule,
             rate: Some(20.0),
             window: 100,

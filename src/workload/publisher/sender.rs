@@ -1,0 +1,185 @@
+//! AMQP 1.0 as RabbitMQ 4 serves it: one session, and on it a sender for each queue, unsettled and durable messages.
+//!
+//! | outcome | answer |
+//! | --- | --- |
+//! | `accepted` | `ok`: every queue that the message went to has it |
+//! | `rejected`, `modified` | `fail`: a queue refused it |
+//! | `released` | `fail`: no queue took it, as a return of AMQP 0-9-1 |
+//!
+//! Outcomes come with their deliveries, so none is taken for another's.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use fe2o3_amqp::connection::ConnectionHandle;
+use fe2o3_amqp::link::SendError;
+use fe2o3_amqp::link::delivery::DeliveryFut;
+use fe2o3_amqp::sasl_profile::SaslProfile;
+use fe2o3_amqp::session::SessionHandle;
+use fe2o3_amqp::types::definitions::SenderSettleMode;
+use fe2o3_amqp::types::messaging::{self, Data, Header, Outcome, Properties};
+use fe2o3_amqp::types::primitives::Binary;
+use fe2o3_amqp::{Connection, Sender, Session};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::super::amqp::{CLOSE_DEADLINE, CONNECT_DEADLINE, CutOnDrop, HEARTBEAT_S, socket};
+use super::super::attempts::{Answer, Carried};
+use super::super::message::AttemptId;
+use super::super::{Credentials, Endpoint};
+use super::{Message, Sending, Wire};
+use crate::scenario::Queue;
+
+/// A session with a sender for each queue.
+pub struct SenderWire {
+    // Each is used by one publish at a time: the one in hand.
+    senders: Vec<Arc<Mutex<Sender>>>,
+    max_priority: Option<u8>,
+    session: SessionHandle<()>,
+    connection: ConnectionHandle<()>,
+    _cut: CutOnDrop,
+}
+
+/// The outcome of one delivery.
+pub struct SenderConfirm {
+    id: AttemptId,
+    outcome: DeliveryFut<Result<Outcome, SendError>>,
+}
+
+impl Wire for SenderWire {
+    type Confirm = SenderConfirm;
+    type Error = SendError;
+
+    async fn open(
+        endpoint: &Endpoint,
+        credentials: &Credentials,
+        name: &str,
+        queue: &Queue,
+    ) -> Result<Self, String> {
+        let opening = Self::open_without_deadline(endpoint, credentials, name, queue);
+        let address = || format!("{}:{}", endpoint.address, endpoint.port);
+        match timeout(CONNECT_DEADLINE, opening).await {
+            Ok(opened) => {
+                opened.map_err(|reason| format!("no AMQP 1.0 session with {}: {reason}", address()))
+            }
+            Err(_elapsed) => Err(format!(
+                "no AMQP 1.0 session with {} within {} s",
+                address(),
+                CONNECT_DEADLINE.as_secs()
+            )),
+        }
+    }
+
+    fn send(&self, message: Message) -> Sending<Self> {
+        let sender = self.senders.get(usize::from(message.queue)).cloned();
+        let header = Header {
+            durable: true,
+            ..Header::default()
+        };
+        let header = match self.max_priority {
+            Some(max) => Header {
+                priority: message.priority(max).into(),
+                ..header
+            },
+            None => header,
+        };
+        let properties = Properties {
+            message_id: Some(message.id.to_string().into()),
+            ..Properties::default()
+        };
+        Box::pin(async move {
+            let sender = sender.ok_or("no such queue")?;
+            let sendable = messaging::Message::builder()
+                .header(header)
+                .properties(properties)
+                .body(Data(Binary::from(message.body)))
+                .build();
+            let sending = sender.lock_owned().await.send_batchable(sendable).await;
+            Ok(SenderConfirm {
+                id: message.id,
+                outcome: sending.map_err(|error| error.to_string())?,
+            })
+        })
+    }
+
+    fn is_open(&self) -> bool {
+        !self.connection.is_closed() && !self.session.is_ended()
+    }
+
+    async fn close(mut self) {
+        let closing = async {
+            // Whatever fails here, the socket is cut afterwards.
+            let _ended = self.session.end().await;
+            let _closed = self.connection.close().await;
+        };
+        let _late = timeout(CLOSE_DEADLINE, closing).await;
+    }
+}
+
+impl SenderWire {
+    async fn open_without_deadline(
+        endpoint: &Endpoint,
+        credentials: &Credentials,
+        name: &str,
+        queue: &Queue,
+    ) -> Result<Self, String> {
+        let (stream, cut) = socket(&endpoint.address, endpoint.port)
+            .await
+            .map_err(|error| error.to_string())?;
+        let vhost = format!("vhost:{}", credentials.vhost);
+        let mut connection = Connection::builder()
+            .container_id(name)
+            .hostname(vhost.as_str())
+            .scheme("amqp")
+            .sasl_profile(SaslProfile::Plain {
+                username: credentials.user.clone(),
+                password: credentials.password.expose().to_owned(),
+            })
+            .idle_time_out(u32::from(HEARTBEAT_S) * 2000)
+            .open_with_stream(stream)
+            .await
+            .map_err(|error| error.to_string())?;
+        let mut session = Session::begin(&mut connection)
+            .await
+            .map_err(|error| error.to_string())?;
+        let mut senders = Vec::new();
+        for queue in queue.names() {
+            let sender = Sender::builder()
+                .name(format!("{name} to {queue}"))
+                .target(target(&queue))
+                .sender_settle_mode(SenderSettleMode::Unsettled)
+                .attach(&mut session)
+                .await
+                .map_err(|error| format!("queue `{queue}`: {error}"))?;
+            senders.push(Arc::new(Mutex::new(sender)));
+        }
+        Ok(Self {
+            senders,
+            max_priority: queue.limits.max_priority,
+            session,
+            connection,
+            _cut: cut,
+        })
+    }
+}
+
+/// A queue's address in RabbitMQ 4.
+fn target(queue: &str) -> String {
+    format!("/queues/{}", utf8_percent_encode(queue, NON_ALPHANUMERIC))
+}
+
+impl Future for SenderConfirm {
+    type Output = Result<(Answer, Carried), SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(Pin::new(&mut self.outcome).poll(context))?;
+        Poll::Ready(Ok(match outcome {
+            Outcome::Accepted(_) => (Answer::Ack, Carried::Nothing),
+            Outcome::Rejected(_) | Outcome::Modified(_) => (Answer::Nack, Carried::Nothing),
+            Outcome::Released(_) => (Answer::Ack, Carried::Return(self.id)),
+        }))
+    }
+}
