@@ -244,7 +244,7 @@ mod tests {
         scenario.workload.protocol = Protocol::Amqp10;
         assert!(refusals(&scenario, version("4.0.5")).is_empty());
         let refused = refusals(&scenario, version("3.13.7"));
-        insta::assert_snapshot!(refused[0], @"");
+        insta::assert_snapshot!(refused[0], @"RabbitMQ 3.13.7 does not serve AMQP 1.0 by itself: 4.0 is the first that does; use 4.0 or newer, or `--set workload.protocol=amqp-0-9-1`");
     }
 
     #[test]

@@ -3,8 +3,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{
-    AimSpec, Amount, BUILTINS, BrokerVersion, DEFAULT, FaultStep, PartitionSpec, Scenario, Source,
-    Step, builtin, is_path, parse, refusals, testing,
+    AimSpec, Amount, BUILTINS, BrokerVersion, DEFAULT, FaultStep, PartitionSpec, Protocol,
+    Scenario, Source, Step, builtin, is_path, parse, refusals, testing,
 };
 use crate::inventory::NodeName;
 use crate::schedule::plan;
@@ -75,6 +75,27 @@ fn the_default_scenario_suits_every_broker() {
 }
 
 #[test]
+fn producers_have_a_choice_of_protocols_where_they_have_one() {
+    let protocol = |text: &str| read(&format!("name: a\n{text}")).workload.protocol;
+    assert_eq!(protocol("workload: {amount: 1m}"), Protocol::Amqp091);
+    let asked = "workload: {kind: order, amount: 1m, protocol: amqp-1.0}";
+    assert_eq!(protocol(asked), Protocol::Amqp10);
+    for (text, said) in [
+        (
+            "workload: {kind: stream, amount: 1m, protocol: amqp-1.0}\nqueue: {type: stream}",
+            "`protocol` is of the workloads",
+        ),
+        (
+            "workload: {amount: 1m, protocol: amqp-2.0}",
+            "`protocol` cannot be `amqp-2.0`",
+        ),
+    ] {
+        let told = told(&format!("name: a\n{text}"), &[]);
+        assert!(told.contains(said), "{told}");
+    }
+}
+
+#[test]
 fn simonovic_is_as_he_published_it() {
     let (scenario, _) = builtin("simonovic-2016").unwrap().parse(&[]).unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&scenario).unwrap(), @r#"
@@ -109,6 +130,7 @@ fn simonovic_is_as_he_published_it() {
       },
       "workload": {
         "kind": "queue",
+        "protocol": "amqp-0-9-1",
         "amount": {
           "messages": 5000
         },

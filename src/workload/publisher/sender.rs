@@ -176,10 +176,68 @@ impl Future for SenderConfirm {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = ready!(Pin::new(&mut self.outcome).poll(context))?;
-        Poll::Ready(Ok(match outcome {
-            Outcome::Accepted(_) => (Answer::Ack, Carried::Nothing),
-            Outcome::Rejected(_) | Outcome::Modified(_) => (Answer::Nack, Carried::Nothing),
-            Outcome::Released(_) => (Answer::Ack, Carried::Return(self.id)),
-        }))
+        Poll::Ready(Ok(answer(&outcome, self.id)))
+    }
+}
+
+fn answer(outcome: &Outcome, id: AttemptId) -> (Answer, Carried) {
+    match outcome {
+        Outcome::Accepted(_) => (Answer::Ack, Carried::Nothing),
+        Outcome::Rejected(_) | Outcome::Modified(_) => (Answer::Nack, Carried::Nothing),
+        Outcome::Released(_) => (Answer::Ack, Carried::Return(id)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fe2o3_amqp::types::messaging::{Accepted, Modified, Rejected, Released};
+
+    use super::*;
+    use crate::history::operation::{Cause, Phase};
+    use crate::workload::attempts::Attempts;
+
+    #[test]
+    fn every_outcome_ends_its_own_attempt() {
+        let modified = Modified {
+            delivery_failed: Some(true),
+            undeliverable_here: None,
+            message_annotations: None,
+        };
+        let outcomes = [
+            (Outcome::Accepted(Accepted {}), Phase::Ok, Cause::None),
+            (Outcome::Released(Released {}), Phase::Fail, Cause::Returned),
+            (
+                Outcome::Rejected(Rejected { error: None }),
+                Phase::Fail,
+                Cause::Nacked,
+            ),
+            (Outcome::Modified(modified), Phase::Fail, Cause::Nacked),
+        ];
+        let mut attempts = Attempts::default();
+        let id = |sequence| AttemptId {
+            producer: 0,
+            sequence,
+            attempt: 0,
+        };
+        let orders = [0, 1, 2, 3].map(|sequence| attempts.invoke(id(sequence), 1));
+        let mut completions = Vec::new();
+        // Outcomes may come in any order.
+        for at in [3, 1, 0, 2] {
+            let (outcome, ..) = &outcomes[at];
+            let (answer, carried) = answer(outcome, id(at as u64));
+            attempts.resolve(orders[at], answer, carried, &mut completions);
+            attempts.settle(&mut completions);
+        }
+        assert_eq!((attempts.open(), attempts.contradictions()), (0, 0));
+        completions.sort_by_key(|completion| completion.id);
+        let ended = completions.iter().map(|done| (done.phase, done.cause));
+        let expected = outcomes.iter().map(|(_, phase, cause)| (*phase, *cause));
+        assert!(ended.eq(expected), "{completions:?}");
+    }
+
+    #[test]
+    fn a_queue_of_any_name_has_an_address() {
+        assert_eq!(target("jtest.queue"), "/queues/jtest%2Equeue");
+        assert_eq!(target("a/b ü%"), "/queues/a%2Fb%20%C3%BC%25");
     }
 }
