@@ -9,6 +9,7 @@ use super::Field;
 use super::recipe::{Finding, Look, Needs, Recipe, value};
 use crate::catalog::{Setting, Settings};
 use crate::node::abilities::MACHINE_SHELL;
+use crate::node::clock_offset::CLOCKS;
 use crate::rabbitmq;
 
 /// A difference below this may be the measurement's.
@@ -52,7 +53,12 @@ fn recipe(what: &str, [first, second]: [String; 2], key: &str) -> Recipe {
     let shell = [
         rabbitmq::SHELL,
         MACHINE_SHELL,
-        concat!("clock_program='", include_str!("clock.pl"), "'"),
+        CLOCKS,
+        concat!(
+            "clock_program=$clocks_program'",
+            include_str!("clock.pl"),
+            "'"
+        ),
         include_str!("clock_broker.sh"),
         include_str!("clock_host.sh"),
         include_str!("clock.sh"),

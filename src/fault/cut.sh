@@ -44,7 +44,7 @@ elif [ -n "$cut_drop6" ] && ! command -v ip6tables-restore >/dev/null 2>&1; then
   exit 1
 fi
 cut_gated=1
-if ! perl -MTime::HiRes -e 1 2>/dev/null || ! cut_load lists --test 2>/dev/null; then cut_gated=; fi
+if ! perl -e "$clocks_program" 2>/dev/null || ! cut_load lists --test 2>/dev/null; then cut_gated=; fi
 if [ -z "$cut_gated" ]; then
   if [ -n "$cut_flap" ]; then
     echo 'a flapping cut needs perl, and the netfilter match `recent` of the kernel; one of them is missing here' >&2

@@ -6,6 +6,7 @@ use super::Field;
 use super::recipe::{Finding, Look, Needs, Recipe, value};
 use crate::catalog::{Setting, Settings};
 use crate::inventory::NodeName;
+use crate::node::clock_offset::CLOCKS;
 
 pub(super) fn delay(settings: &Settings, _: &Field, key: &str) -> Recipe {
     let mut words = format!("delay {}ms", ms(settings, "by"));
@@ -187,7 +188,7 @@ pub(super) fn towards(settings: &Settings) -> Vec<NodeName> {
 
 fn recipe(what: &str, words: String, settings: &Settings, key: &str) -> Recipe {
     Recipe {
-        shell: include_str!("discipline.sh").to_owned(),
+        shell: [CLOCKS, include_str!("discipline.sh")].concat(),
         args: vec![what.to_owned(), words, key.to_owned()],
         needs: Needs::Nothing,
         towards: towards(settings),

@@ -96,16 +96,16 @@ discipline_first() {
 
 # Echoes to the peers: how many were sent and answered, twice or not in their order, and how long that took.
 discipline_echoes() {
-  perl -MSocket -MTime::HiRes=time,sleep -e '
+  perl -MSocket -e "$clocks_program"'
     socket(my $icmp, AF_INET, SOCK_RAW, 1) or die;
     my (%sent, %last, $sent, $got, $twice, $late, $sum) = ();
     ($sent, $got, $twice, $late, $sum) = (0) x 5;
     my ($id, %answered) = ($$ & 0xffff);
     my $take = sub {
       my $until = shift;
-      while ((my $left = $until - time) > 0) {
+      while ((my $left = $until - now($wall)) > 0) {
         my $set = ""; vec($set, fileno $icmp, 1) = 1;
-        next unless select($set, undef, undef, $left);
+        next unless select($set, undef, undef, $left / 1e6);
         my $from = recv($icmp, my $packet, 2048, 0) or next;
         my ($type, $code, undef, $its, $number) = unpack "C2 n3", substr $packet, 4 * (ord($packet) & 15);
         next unless defined $number && $type == 0 && $its == $id && $sent{$number};
@@ -113,7 +113,7 @@ discipline_echoes() {
         my $host = (unpack_sockaddr_in($from))[1];
         $late++ if ($last{$host} // 0) > $number;
         $last{$host} = $number if $number > ($last{$host} // 0);
-        $got++; $sum += time - $sent{$number};
+        $got++; $sum += now($wall) - $sent{$number};
       }
     };
     for my $number (1 .. 100) {
@@ -122,14 +122,14 @@ discipline_echoes() {
       my $check = 0; $check += $_ for unpack "n*", $echo;
       $check = ($check >> 16) + ($check & 0xffff) while $check >> 16;
       substr($echo, 2, 2) = pack "n", ~$check & 0xffff;
-      $sent{$number} = time;
+      $sent{$number} = now($wall);
       send($icmp, $echo, 0, pack_sockaddr_in(0, inet_aton($to))) and $sent++;
-      $take->(time + 0.01);
+      $take->(now($wall) + 10_000);
     }
-    my $end = time + 3;
-    $take->(time + 0.1) while time < $end && $got < $sent;
-    $take->(time + 0.2);
-    printf "sent=%d\ngot=%d\ntwice=%d\nlate=%d\nrtt_us=%d\n", $sent, $got, $twice, $late, $got ? $sum / $got * 1e6 : 0;
+    my $end = now($wall) + 3_000_000;
+    $take->(now($wall) + 100_000) while now($wall) < $end && $got < $sent;
+    $take->(now($wall) + 200_000);
+    printf "sent=%d\ngot=%d\ntwice=%d\nlate=%d\nrtt_us=%d\n", $sent, $got, $twice, $late, $got ? $sum / $got : 0;
   ' "$@"
 }
 

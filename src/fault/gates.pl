@@ -2,10 +2,6 @@
 # others are FILE=LINE, and each line is put into its file when told `go`, or at the time T when told `go T`. Told
 # `clock` it says what time it is, in microseconds of the wall clock. Who leaves before the time aborts it. A time that
 # is too far off is that of a clock that jumped meanwhile. No single quote may be in here.
-use strict;
-use warnings;
-use Time::HiRes qw(time);
-
 my ($late, @gates) = @ARGV;
 my @lines = map {
   my ($file, $line) = split /=/, $_, 2;
@@ -16,7 +12,7 @@ $| = 1;
 print "timed\nready\n";
 my $told;
 while (defined($told = <STDIN>) && $told eq "clock\n") {
-  printf "clock %d\n", time * 1e6;
+  printf "clock %d\n", now($wall);
 }
 defined $told && $told =~ /^go(?: ([0-9]+))?$/ or die "aborted: not told to go\n";
 my $at = $1;
@@ -26,19 +22,18 @@ if ($late ne "") {
 }
 
 # The last of the wait is short naps: a machine that has gone to sleep wakes late.
-my ($naps, $nap) = (0.003, 0.00005);
-$at = defined $at ? $at / 1e6 : 0;
-my $rest = $at - time;
-if ($rest > 0 && $rest < 0.5) {
+my ($naps, $nap) = (3_000, 50);
+my $rest = defined $at ? $at - now($wall) : 0;
+if ($rest > 0 && $rest < 500_000) {
   my $input = "";
   vec($input, fileno(STDIN), 1) = 1;
-  select($input, undef, undef, $rest > $naps ? $rest - $naps : 0) == 0 or die "aborted: left alone\n";
-  for (my $left = $naps / $nap; $left > 0 && time < $at; $left--) {
-    select(undef, undef, undef, $nap);
+  select($input, undef, undef, $rest > $naps ? ($rest - $naps) / 1e6 : 0) == 0 or die "aborted: left alone\n";
+  for (my $left = $naps / $nap; $left > 0 && now($wall) < $at; $left--) {
+    pause($nap);
   }
 }
 syswrite($_->[0], $_->[1]) for @lines;
-my $fired = time;
+my $fired = now($wall);
 # Where hosts share their processors, the others act before this one speaks.
-select(undef, undef, undef, 0.01);
-printf "fired %d\n", $fired * 1e9;
+pause(10_000);
+print "fired ${fired}000\n";

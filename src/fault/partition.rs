@@ -19,6 +19,7 @@ use crate::catalog::{Setting, Settings};
 use crate::event::Proof;
 use crate::history::operation::Nanos;
 use crate::inventory::NodeName;
+use crate::node::clock_offset::CLOCKS;
 use crate::node::firewall::{Direction, rules};
 use crate::schedule::{Groups, describe};
 
@@ -33,7 +34,11 @@ const REUNION_DEADLINE: Duration = Duration::from_secs(15);
 /// A staged process ends within this time whatever happens.
 const PROCESS_DEADLINE: Duration = Duration::from_secs(30);
 /// What opens and closes the gates, for the scripts of both.
-const GATES: &str = concat!("gates_program='", include_str!("gates.pl"), "'\n");
+const GATES: &str = concat!(
+    "gates_program=$clocks_program'",
+    include_str!("gates.pl"),
+    "'\n"
+);
 /// A port that every node has open, whatever its broker does.
 const SSH_PORT: u16 = 22;
 
@@ -179,7 +184,7 @@ impl Partition {
             self.grudges.get(&target.name)?;
             let script = script(
                 "open the gates of the cut",
-                &[GATES, include_str!("open.sh")].concat(),
+                &[CLOCKS, GATES, include_str!("open.sh")].concat(),
             )
             .arg(&self.field.run_id)
             .arg(&self.key)
@@ -231,7 +236,7 @@ impl Fault for Partition {
             let flap = self.flap.map(|period| period.as_millis().to_string());
             let script = script(
                 "cut it off from its peers",
-                &[GATES, include_str!("cut.sh")].concat(),
+                &[CLOCKS, GATES, include_str!("cut.sh")].concat(),
             )
             .arg(&self.field.run_id)
             .arg(self.field.lease.as_secs().to_string())

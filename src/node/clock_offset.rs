@@ -12,14 +12,21 @@ use crate::remote::{Host, Process, RemoteError, Script};
 const EXCHANGES: u32 = 8;
 const DEADLINE: Duration = Duration::from_secs(15);
 
+/// Defines the shell variable `clocks_program`, with which a perl program begins that reads the clocks of the kernel.
+pub const CLOCKS: &str = concat!("clocks_program='", include_str!("clocks.pl"), "'\n");
+
 /// The end of a script that has its clock measured: answers each line with the microseconds of
 /// the system clock. perl answers sooner than a new process of `date` could.
-pub const ANSWER: &str = r#"
-if perl -MTime::HiRes=time -e 1 2>/dev/null; then
-  exec perl -MTime::HiRes=time -ne '$| = 1; printf "%d\n", time * 1e6'
+pub const ANSWER: &str = concat!(
+    "clocks_program='",
+    include_str!("clocks.pl"),
+    r#"'
+if perl -e "$clocks_program" 2>/dev/null; then
+  exec perl -e "$clocks_program"'$| = 1; while (<STDIN>) { printf "%d\n", now($wall) }'
 fi
 while read -r _; do echo "$(($(date +%s%N) / 1000))"; done
-"#;
+"#
+);
 
 /// A host's clock minus the control node's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
