@@ -1,4 +1,15 @@
 # What the broker does by its own means. $1: what is done, $2: the queue under test.
+
+# Of AMQP, streams and others.
+app_connections='
+  Connections = fun() ->
+    rabbit_networking:connections_local() ++ case erlang:function_exported(rabbit_networking, local_non_amqp_connections, 0) of
+      true -> rabbit_networking:local_non_amqp_connections();
+      false -> []
+    end
+  end,
+'
+
 look() {
   case $1 in
     stop-app)
@@ -29,7 +40,7 @@ inject() {
       rabbitmqctl -q stop_app </dev/null
       ;;
     close-connections)
-      inject_pids=$(rabbit_eval 'lists:flatten(lists:join(" ", [pid_to_list(P) || P <- rabbit_networking:connections_local()]))') || return 1
+      inject_pids=$(rabbit_eval "$app_connections"'lists:flatten(lists:join(" ", [pid_to_list(P) || P <- Connections()]))') || return 1
       if [ -z "$inject_pids" ]; then
         inject_causes=$(held_by)
         if [ -n "$inject_causes" ]; then
@@ -39,7 +50,8 @@ inject() {
       fi
       printf '%s\n' "$inject_pids" >"$jtest_fault/pids"
       # One may be gone before its turn comes.
-      rabbit_eval 'integer_to_list(length([catch rabbit_networking:close_connection(P, "closed by jtest") || P <- rabbit_networking:connections_local()]))' >"$jtest_fault/asked" || return 1
+      rabbit_eval "$app_connections"'
+        integer_to_list(length([catch rabbit_reader:shutdown(P, "closed by jtest") || P <- Connections()]))' >"$jtest_fault/asked" || return 1
       ;;
     kill-queue-process)
       rabbit_eval "{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, $(rabbit_queue "$2"))),

@@ -9,7 +9,7 @@
 //! nodes that see each other go on reporting a partition, whatever the handling of partitions; their applications
 //! are restarted. And a broker that joins again after a cut can hang in its start for ever (a race in Erlang's
 //! `global`), also when its application is restarted; and a plugin can stop alone (that of streams in RabbitMQ
-//! 3.10, when its manager fails over and over and then finds the port still in use). Such a broker is killed and
+//! 3.10, when its listener is started again and finds the port still in use). Such a broker is killed and
 //! started again, with the data it has.
 
 use std::collections::BTreeMap;

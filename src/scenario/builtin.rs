@@ -59,6 +59,7 @@ pub const BUILTINS: &[Builtin] = builtins![
     "power-cycles",
     "lock",
     "stream",
+    "stream-resends",
     "fifo",
     "consumers",
     "order",
