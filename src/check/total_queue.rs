@@ -312,7 +312,10 @@ pub fn finding(sums: TotalQueue, sends: bool) -> Finding<TotalQueue> {
         );
         (Verdict::Unknown, summary)
     } else {
-        let mut summary = format!("all {} confirmed messages were received", sums.confirmed);
+        let mut summary = match sums.confirmed {
+            1 => "the one confirmed message was received".to_owned(),
+            confirmed => format!("all {confirmed} confirmed messages were received"),
+        };
         if sums.expired > 0 {
             summary += &format!(", or may have expired ({})", sums.expired);
         }
