@@ -87,6 +87,15 @@ fn clients_that_send_nothing_leave_nothing_to_lose() {
     assert_eq!(found.verdict, Verdict::Invalid);
 }
 
+#[test]
+fn one_message_is_told_as_one() {
+    let said = |text| judge(&history(text), true, &[]).summary;
+    let one = "0.0 invoke; 0.0 ok; 0.0 drain";
+    assert_eq!(said(one), "the one confirmed message was received");
+    let two = "0.0 invoke; 0.0 ok; 0.0 drain; 0.1 invoke; 0.1 ok; 0.1 drain";
+    assert_eq!(said(two), "all 2 confirmed messages were received");
+}
+
 fn check(text: &str, verdict: Verdict, expected: &str) {
     let found = judge(&history(text), true, &[]);
     let data = &found.data;

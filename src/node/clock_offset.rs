@@ -15,18 +15,14 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// Defines the shell variable `clocks_program`, with which a perl program begins that reads the clocks of the kernel.
 pub const CLOCKS: &str = concat!("clocks_program='", include_str!("clocks.pl"), "'\n");
 
-/// The end of a script that has its clock measured: answers each line with the microseconds of
+/// The end of a script that has its clock measured, after [`CLOCKS`]: answers each line with the microseconds of
 /// the system clock. perl answers sooner than a new process of `date` could.
-pub const ANSWER: &str = concat!(
-    "clocks_program='",
-    include_str!("clocks.pl"),
-    r#"'
+const ANSWER: &str = r#"
 if perl -e "$clocks_program" 2>/dev/null; then
   exec perl -e "$clocks_program"'$| = 1; while (<STDIN>) { printf "%d\n", now($wall) }'
 fi
 while read -r _; do echo "$(($(date +%s%N) / 1000))"; done
-"#
-);
+"#;
 
 /// A host's clock minus the control node's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +35,7 @@ pub struct ClockOffset {
 
 /// Measures; `None` where the host's answers are no times.
 pub async fn measure(host: &Host) -> Result<Option<ClockOffset>, RemoteError> {
-    let script = Script::new("read the clock", ANSWER)
+    let script = Script::new("read the clock", [CLOCKS, ANSWER].concat())
         .as_login_user()
         .deadline(DEADLINE);
     let mut process = host.open(&script).await?;
@@ -48,7 +44,7 @@ pub async fn measure(host: &Host) -> Result<Option<ClockOffset>, RemoteError> {
     Ok(best)
 }
 
-/// Measures over a script that has come to [`ANSWER`].
+/// Measures over a script that answers each line with its time.
 pub async fn exchange(process: &mut dyn Process) -> Result<Option<ClockOffset>, RemoteError> {
     let mut best: Option<ClockOffset> = None;
     for _ in 0..EXCHANGES {

@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_compat::CompatExt;
+use lapin::options::ConfirmSelectOptions;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties};
 use tokio::net::TcpStream;
@@ -45,6 +46,9 @@ pub enum ConnectError {
         /// What the library says.
         source: Box<lapin::Error>,
     },
+    /// It does not confirm publishes.
+    #[error("no publisher confirms: {0}")]
+    NoConfirms(String),
     /// It took too long.
     #[error("no AMQP session with {address} within {} s", CONNECT_DEADLINE.as_secs())]
     Deadline {
@@ -82,6 +86,21 @@ impl Link {
         match timeout(CONNECT_DEADLINE, opening).await {
             Ok(result) => result,
             Err(_elapsed) => Err(ConnectError::Deadline { address }),
+        }
+    }
+
+    /// The same, with the channel in confirm mode; for that it has as long again.
+    pub async fn open_confirming(
+        endpoint: &Endpoint,
+        credentials: &Credentials,
+        name: &str,
+    ) -> Result<Self, ConnectError> {
+        let link = Self::open(endpoint, credentials, name).await?;
+        let selecting = link.channel.confirm_select(ConfirmSelectOptions::default());
+        match timeout(CONNECT_DEADLINE, selecting).await {
+            Ok(Ok(())) => Ok(link),
+            Ok(Err(error)) => Err(ConnectError::NoConfirms(error.to_string())),
+            Err(_elapsed) => Err(ConnectError::NoConfirms("no answer".to_owned())),
         }
     }
 

@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use lapin::message::BasicGetMessage;
-use lapin::options::{BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions};
+use lapin::options::{BasicAckOptions, BasicGetOptions, BasicPublishOptions};
 use lapin::{BasicProperties, Confirmation};
 use tokio::time::{sleep, timeout};
 
-use super::amqp::{CONNECT_DEADLINE, Link};
+use super::amqp::Link;
 use super::demand::{Due, Pace};
 use super::ledger::Counts;
 use super::load::{ClientSummary, LoadContext};
@@ -156,17 +156,9 @@ impl Client {
     /// A new connection in confirm mode, a new logical process.
     pub(super) async fn open(&mut self) -> Result<Link, String> {
         let name = format!("jtest client {}", self.number);
-        let link = Link::open(&self.endpoint, &self.context.credentials, &name)
+        let link = Link::open_confirming(&self.endpoint, &self.context.credentials, &name)
             .await
             .map_err(|error| error.to_string())?;
-        let selecting = link
-            .channel()
-            .confirm_select(ConfirmSelectOptions::default());
-        match timeout(CONNECT_DEADLINE, selecting).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(format!("no publisher confirms: {error}")),
-            Err(_elapsed) => return Err("no publisher confirms: no answer".to_owned()),
-        }
         self.connections += 1;
         Ok(link)
     }

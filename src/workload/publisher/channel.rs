@@ -4,12 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Confirmation, PublisherConfirm};
-use tokio::time::timeout;
 
-use super::super::amqp::{CONNECT_DEADLINE, Link};
+use super::super::amqp::Link;
 use super::super::attempts::{Answer, Carried};
 use super::super::{Credentials, Endpoint};
 use super::{Message, Sending, Wire};
@@ -46,17 +45,9 @@ impl Wire for ChannelWire {
         name: &str,
         queue: &Queue,
     ) -> Result<Self, String> {
-        let link = Link::open(endpoint, credentials, name)
+        let link = Link::open_confirming(endpoint, credentials, name)
             .await
             .map_err(|error| error.to_string())?;
-        let selecting = link
-            .channel()
-            .confirm_select(ConfirmSelectOptions::default());
-        match timeout(CONNECT_DEADLINE, selecting).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(format!("no publisher confirms: {error}")),
-            Err(_elapsed) => return Err("no publisher confirms: no answer".to_owned()),
-        }
         Ok(Self {
             link,
             queues: queue.names().into_iter().map(ShortString::from).collect(),
