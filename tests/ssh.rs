@@ -23,24 +23,46 @@ fn script(text: &str) -> Script {
     Script::new("try it", text)
 }
 
+/// A host where every script has a channel, and one where a program stands by that runs them.
+async fn hosts(sshd: &Sshd) -> [Host; 2] {
+    let standing_by = host(sshd).await;
+    await_runner(&standing_by).await;
+    [host(sshd).await, standing_by]
+}
+
+async fn await_runner(host: &Host) {
+    let started = Instant::now();
+    while !has_runner(host).await {
+        assert!(started.elapsed() < Duration::from_secs(10));
+    }
+}
+
+/// Whether a script is started by the program that stands by.
+async fn has_runner(host: &Host) -> bool {
+    let starter = script("cat /proc/$(ps -o ppid= -p $PPID | tr -d ' ')/comm");
+    host.run(&starter).await.unwrap().text() == "perl"
+}
+
 #[tokio::test]
 #[ignore = "needs root and sshd; scripts/test runs it"]
 async fn runs_a_script_with_arguments_and_input() {
     let sshd = Sshd::start();
-    let host = host(&sshd).await;
-    let output = host
-        .run(
-            &script("printf '%s|' \"$@\"; cat; echo oops >&2")
-                .arg("it's")
-                .arg("$(id)\n")
-                .arg("é")
-                .stdin("in"),
-        )
-        .await
-        .unwrap();
-    assert_eq!(output.text(), "it's|$(id)\n|é|in");
-    assert_eq!(output.stderr, "oops");
-    host.close().await;
+    for host in hosts(&sshd).await {
+        let output = host
+            .run(
+                &script("printf '%s|' \"$@\"; cat; echo oops >&2")
+                    .arg("it's")
+                    .arg("$(id)\n")
+                    .arg("é")
+                    .arg("")
+                    .stdin("in\0"),
+            )
+            .await
+            .unwrap();
+        assert_eq!(output.text(), "it's|$(id)\n|é||in\0");
+        assert_eq!(output.stderr, "oops");
+        host.close().await;
+    }
     wait_until("the connection is closed", || sshd.sessions().is_empty());
 }
 
@@ -48,7 +70,12 @@ async fn runs_a_script_with_arguments_and_input() {
 #[ignore = "needs root and sshd; scripts/test runs it"]
 async fn exit_statuses_and_stderr_are_told() {
     let sshd = Sshd::start();
-    let host = host(&sshd).await;
+    for host in hosts(&sshd).await {
+        assert_statuses(&host).await;
+    }
+}
+
+async fn assert_statuses(host: &Host) {
     for (text, expected) in [
         ("exit 7", 7),
         ("exit 255", 255),
@@ -162,7 +189,12 @@ async fn puts_a_file_with_its_mode_or_not_at_all() {
 #[ignore = "needs root and sshd; scripts/test runs it"]
 async fn the_deadline_ends_the_remote_process_and_its_children() {
     let sshd = Sshd::start();
-    let host = host(&sshd).await;
+    for host in hosts(&sshd).await {
+        assert_ended_by_deadline(&sshd, &host).await;
+    }
+}
+
+async fn assert_ended_by_deadline(sshd: &Sshd, host: &Host) {
     let pid_file = sshd.path("pid");
     let started = Instant::now();
     let text = "echo before >&2; sleep 600 & echo $! >\"$1\"; wait; :";
@@ -191,15 +223,16 @@ async fn the_deadline_ends_the_remote_process_and_its_children() {
 #[ignore = "needs root and sshd; scripts/test runs it"]
 async fn a_child_that_keeps_the_output_open_is_not_waited_for() {
     let sshd = Sshd::start();
-    let host = host(&sshd).await;
-    let started = Instant::now();
-    let output = host
-        .run(&script("setsid sleep 60 & echo $!"))
-        .await
-        .unwrap();
-    let elapsed = started.elapsed();
-    kill9(output.text().parse().unwrap());
-    assert!(elapsed < Duration::from_secs(6), "{elapsed:?}");
+    for host in hosts(&sshd).await {
+        let started = Instant::now();
+        let output = host
+            .run(&script("setsid sleep 60 & echo $!"))
+            .await
+            .unwrap();
+        let elapsed = started.elapsed();
+        kill9(output.text().parse().unwrap());
+        assert!(elapsed < Duration::from_secs(6), "{elapsed:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -207,7 +240,14 @@ async fn a_child_that_keeps_the_output_open_is_not_waited_for() {
 async fn much_output_on_both_channels_with_rekeying() {
     let extra = "RekeyLimit 1M\nLogLevel DEBUG1\n";
     let sshd = Sshd::start_with(&[("ed25519", None)], ("ed25519", None), extra);
-    let host = host(&sshd).await;
+    for host in hosts(&sshd).await {
+        assert_much_output(&host).await;
+    }
+    let rekeyed = sshd.log().matches("rekeying out").count();
+    assert!(rekeyed > 1, "{}", sshd.log());
+}
+
+async fn assert_much_output(host: &Host) {
     let text =
         "head -c 1000000 /dev/zero | tr '\\0' e >&2 & head -c 10000000 /dev/zero | tr '\\0' o
                 wait; echo end >&2";
@@ -220,21 +260,27 @@ async fn much_output_on_both_channels_with_rekeying() {
         host.run(&script("echo still here")).await.unwrap().text(),
         "still here"
     );
-    let rekeyed = sshd.log().matches("rekeying out").count();
-    assert!(rekeyed > 0, "{}", sshd.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs root and sshd; scripts/test runs it"]
 async fn much_input_read_or_not() {
     let sshd = Sshd::start();
-    let host = host(&sshd).await;
-    let input = vec![b'x'; 5_000_000];
+    for host in hosts(&sshd).await {
+        // What a runner is sent at most, and what has a channel in any case.
+        for bytes in [64 * 1024, 5_000_000] {
+            assert_much_input(&host, bytes).await;
+        }
+    }
+}
+
+async fn assert_much_input(host: &Host, bytes: usize) {
+    let input = vec![b'x'; bytes];
     let read = host
         .run(&script("wc -c").stdin(input.clone()))
         .await
         .unwrap();
-    assert_eq!(read.text(), "5000000");
+    assert_eq!(read.text(), bytes.to_string());
     let unread = host
         .run(&script("echo ignored").stdin(input.clone()))
         .await
@@ -249,13 +295,14 @@ async fn much_input_read_or_not() {
 #[ignore = "needs root and sshd; scripts/test runs it"]
 async fn output_beyond_the_bound_is_an_error() {
     let sshd = Sshd::start();
-    let host = host(&sshd).await;
-    let error = host
-        .run(&script("head -c 70000000 /dev/zero"))
-        .await
-        .unwrap_err();
-    assert!(error.to_string().contains("more than 64 MiB"), "{error}");
-    assert_eq!(host.run(&script("echo fine")).await.unwrap().text(), "fine");
+    for host in hosts(&sshd).await {
+        let error = host
+            .run(&script("head -c 70000000 /dev/zero"))
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("more than 64 MiB"), "{error}");
+        assert_eq!(host.run(&script("echo fine")).await.unwrap().text(), "fine");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -323,8 +370,15 @@ async fn nobody_waits_for_an_unread_process_or_an_abandoned_script() {
 #[tokio::test]
 #[ignore = "needs root and sshd; scripts/test runs it"]
 async fn a_server_killed_in_mid_command_is_told_at_once() {
-    let mut sshd = Sshd::start();
-    let host = host(&sshd).await;
+    for way in 0..2 {
+        let sshd = Sshd::start();
+        let [channels, standing_by] = hosts(&sshd).await;
+        let host = if way == 0 { channels } else { standing_by };
+        assert_told_of_the_end(sshd, host).await;
+    }
+}
+
+async fn assert_told_of_the_end(mut sshd: Sshd, host: Host) {
     let begun = sshd.path("begun");
     let script = script("echo x >>\"$1\"; echo busy >&2; sleep 60").arg(begun.to_str().unwrap());
     let run = tokio::spawn(async move { host.run(&script).await });
@@ -359,6 +413,7 @@ async fn reconnects_when_the_connection_died_in_between() {
     let mut sshd = Sshd::start();
     let host = host(&sshd).await;
     for _ in 0..2 {
+        await_runner(&host).await;
         sshd.kill();
         sshd.restart();
         let count = sshd.path("count");
@@ -429,6 +484,35 @@ async fn a_server_that_falls_silent_is_given_up() {
         error.to_string().contains("no sign of life for 20 s"),
         "{error}"
     );
+}
+
+#[tokio::test]
+#[ignore = "needs root and sshd; scripts/test runs it"]
+async fn a_script_is_lost_with_its_runner_and_the_next_has_a_channel() {
+    let sshd = Sshd::start();
+    let host = host(&sshd).await;
+    await_runner(&host).await;
+    let end = "echo so far; kill -9 $(ps -o ppid= -p $PPID)";
+    let error = host.run(&script(end)).await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "n1: cannot try it: the program that runs scripts there ended while it ran"
+    );
+    assert!(!has_runner(&host).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs root and sshd; scripts/test runs it"]
+async fn a_runner_ends_with_its_connection() {
+    let sshd = Sshd::start();
+    let host = host(&sshd).await;
+    await_runner(&host).await;
+    let runner = script("ps -o ppid= -p $PPID");
+    let runner = host.run(&runner).await.unwrap().text();
+    let runner = runner.trim().parse().unwrap();
+    assert!(is_alive(runner));
+    drop(host);
+    wait_until("it is gone", || !is_alive(runner));
 }
 
 /// A server that says `greeting` and no more; returns when the other side has hung up.

@@ -13,6 +13,7 @@ rootfs_packages=(
   netbase
   openssh-server
   procps
+  python3
   sudo
   systemd
   systemd-sysv

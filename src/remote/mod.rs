@@ -7,16 +7,18 @@
 //!
 //! Inside: [`config`] asks ssh_config what the inventory leaves open, [`session`] makes one
 //! authenticated connection ([`auth`], [`host_keys`]), [`process`] runs one script over a
-//! channel of it, [`quote`] makes the script's command line ([`become_root`] says as whom), [`ssh`] keeps the
-//! connection and shares its channels.
+//! channel of it, [`runner`] many over one, [`heard`] judges how a script ended, [`quote`] makes its command
+//! line ([`become_root`] says as whom), [`ssh`] keeps the connection and shares its channels.
 
 mod auth;
 mod become_root;
 mod config;
 pub mod fake;
+mod heard;
 mod host_keys;
 mod process;
 mod quote;
+mod runner;
 mod session;
 mod ssh;
 

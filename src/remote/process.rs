@@ -5,7 +5,6 @@
 //! bounded; standard error keeps its tail. The end on the host is seen to by `timeout` there; here
 //! the same deadline holds with some grace, in case the host itself is gone.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,18 +13,13 @@ use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::become_root::{Privilege, sudo_complaint};
-use super::quote::{Become, KILL_AFTER, acknowledgement, command_line};
+use super::become_root::Privilege;
+use super::heard::Heard;
+use super::quote::{Become, acknowledgement, command_line};
 use super::session::{ChannelError, Session};
 use super::{Output, RemoteError, Script};
 use crate::inventory::{NodeName, Secret};
 
-/// Standard output that is held for a caller.
-pub(super) const STDOUT_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// The tail of standard error that is kept.
-const STDERR_BYTES_MAX: usize = 4 * 1024;
-/// What the local deadline adds to the host's, for the way there and back.
-const NETWORK_GRACE: Duration = Duration::from_secs(5);
 /// A script that has ended may leave a child that holds its output open; after this long
 /// without any it is not waited for.
 const LEFTOVER_DEADLINE: Duration = Duration::from_secs(2);
@@ -33,8 +27,6 @@ const LEFTOVER_DEADLINE: Duration = Duration::from_secs(2);
 const SUDO_DEADLINE: Duration = Duration::from_secs(20);
 /// For the close message to be queued.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
-/// `timeout`'s own status after its SIGTERM, and the one after its SIGKILL.
-const TIMEOUT_STATUSES: [u32; 2] = [124, 137];
 
 /// Whether somebody still waits for the script.
 pub(super) type Wanted<'a> = &'a (dyn Fn() -> bool + Send + Sync);
@@ -52,21 +44,13 @@ pub(super) enum StartError {
 
 /// A script on its way.
 pub(super) struct Exchange {
-    node: NodeName,
-    purpose: String,
+    heard: Heard,
     session: Arc<Session>,
     read: ChannelReadHalf,
     write: ChannelWriteHalf<Msg>,
     input: Box<dyn AsyncWrite + Send + Unpin>,
-    /// Where sudo is used: the login user, for its complaints.
-    sudo_user: Option<String>,
-    stdout: VecDeque<u8>,
-    stderr: VecDeque<u8>,
-    status: Option<u32>,
     /// The channel is closed, or the connection gone.
     ended: bool,
-    started: Instant,
-    deadline: Duration,
 }
 
 impl Exchange {
@@ -102,20 +86,14 @@ impl Exchange {
         if sent.is_err() {
             return Err(StartError::NotSent(session.cause()));
         }
+        let sudo_user = (by != Become::LoginUser).then(|| privilege.user.clone());
         let mut exchange = Self {
-            node: node.clone(),
-            purpose: script.purpose.clone(),
+            heard: Heard::new(node, script, sudo_user),
             input: Box::new(write.make_writer()),
             session,
             read,
             write,
-            sudo_user: (by != Become::LoginUser).then(|| privilege.user.clone()),
-            stdout: VecDeque::new(),
-            stderr: VecDeque::new(),
-            status: None,
             ended: false,
-            started: Instant::now(),
-            deadline: script.deadline,
         };
         if let (Become::SudoPassword(nonce), Some(password)) = (by, &privilege.password) {
             let word = acknowledgement(nonce);
@@ -132,16 +110,16 @@ impl Exchange {
         let until = Instant::now() + SUDO_DEADLINE;
         let word_line = format!("{word}\n");
         loop {
-            if self.stdout.len() >= word_line.len() {
-                let start: Vec<u8> = self.stdout.drain(..word_line.len()).collect();
+            if self.heard.stdout.len() >= word_line.len() {
+                let start: Vec<u8> = self.heard.stdout.drain(..word_line.len()).collect();
                 if start == word_line.as_bytes() {
                     return self.feed(word_line.as_bytes()).await;
                 }
-                return Err(
-                    self.rejected("sudo or its shell printed something before the script".into())
-                );
+                return Err(self
+                    .heard
+                    .rejected("sudo or its shell printed something before the script".into()));
             }
-            let refused = self.stderr_text().contains("try again");
+            let refused = self.heard.stderr_text().contains("try again");
             if self.ended || refused || timeout_at(until, self.step()).await.is_err() {
                 return Err(self.not_root().await);
             }
@@ -153,18 +131,13 @@ impl Exchange {
         self.end_input().await;
         let until = Instant::now() + SUDO_DEADLINE;
         while !self.ended && timeout_at(until, self.step()).await.is_ok() {}
-        if self.status.is_none() && !self.session.is_closed() {
-            return self.rejected(format!(
+        if self.heard.status.is_none() && !self.session.is_closed() {
+            return self.heard.rejected(format!(
                 "sudo did not answer within {} s",
                 SUDO_DEADLINE.as_secs()
             ));
         }
         self.failure()
-    }
-
-    /// When this side gives up.
-    fn until(&self) -> Instant {
-        self.started + self.deadline + KILL_AFTER + NETWORK_GRACE
     }
 
     async fn step(&mut self) {
@@ -175,19 +148,15 @@ impl Exchange {
     /// Takes in one message of the channel; `None` is its end.
     fn take(&mut self, message: Option<ChannelMsg>) {
         match message {
-            Some(ChannelMsg::Data { data }) => self.stdout.extend(&data[..]),
-            Some(ChannelMsg::ExtendedData { data, .. }) => {
-                self.stderr.extend(&data[..]);
-                let surplus = self.stderr.len().saturating_sub(STDERR_BYTES_MAX);
-                self.stderr.drain(..surplus);
-            }
-            Some(ChannelMsg::ExitStatus { exit_status }) => self.status = Some(exit_status),
+            Some(ChannelMsg::Data { data }) => self.heard.stdout.extend(&data[..]),
+            Some(ChannelMsg::ExtendedData { data, .. }) => self.heard.complain(&data),
+            Some(ChannelMsg::ExitStatus { exit_status }) => self.heard.status = Some(exit_status),
             Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
-                self.status = Some(128 + number(&signal_name));
+                self.heard.status = Some(128 + number(&signal_name));
             }
             Some(ChannelMsg::Failure) => {
-                self.stderr.extend(b"the server refuses to run commands");
-                self.status = Some(126);
+                self.heard.complain(b"the server refuses to run commands");
+                self.heard.status = Some(126);
                 self.ended = true;
             }
             Some(ChannelMsg::Close) | None => self.ended = true,
@@ -197,36 +166,26 @@ impl Exchange {
 
     /// As [`Self::step`], within the deadline and the bound.
     async fn step_bounded(&mut self) -> Result<(), RemoteError> {
-        if timeout_at(self.until(), self.step()).await.is_err() {
-            return Err(self.no_end());
+        if timeout_at(self.heard.until(), self.step()).await.is_err() {
+            return Err(self.heard.no_end());
         }
-        self.check_bound()
-    }
-
-    fn check_bound(&self) -> Result<(), RemoteError> {
-        if self.stdout.len() > STDOUT_BYTES_MAX {
-            return Err(self.rejected(format!(
-                "it wrote more than {} MiB, the most that is taken at once",
-                STDOUT_BYTES_MAX / 1024 / 1024
-            )));
-        }
-        Ok(())
+        self.heard.check_bound()
     }
 
     /// Sends input; stops without an error when the script ends before it has read it all.
     pub(super) async fn feed(&mut self, mut bytes: &[u8]) -> Result<(), RemoteError> {
-        while !bytes.is_empty() && !self.ended && self.status.is_none() {
-            let until = self.until();
+        while !bytes.is_empty() && !self.ended && self.heard.status.is_none() {
+            let until = self.heard.until();
             tokio::select! {
                 written = self.input.write(bytes) => match written {
                     Ok(count) => bytes = &bytes[count..],
-                    Err(_) => return Err(self.lost()),
+                    Err(_) => return Err(self.heard.lost(&self.session.cause())),
                 },
                 message = self.read.wait() => {
                     self.take(message);
-                    self.check_bound()?;
+                    self.heard.check_bound()?;
                 }
-                () = tokio::time::sleep_until(until) => return Err(self.no_end()),
+                () = tokio::time::sleep_until(until) => return Err(self.heard.no_end()),
             }
         }
         Ok(())
@@ -235,37 +194,43 @@ impl Exchange {
     /// As [`Self::feed`], but a script that has ended is an error: someone wants to talk to it.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), RemoteError> {
         self.feed(bytes).await?;
-        if self.ended || self.status.is_some() {
+        if self.ended || self.heard.status.is_some() {
             return Err(self.failure());
         }
         Ok(())
     }
 
     async fn end_input(&mut self) {
-        let _ended_by_itself = timeout_at(self.until(), self.input.shutdown()).await;
+        let _ended_by_itself = timeout_at(self.heard.until(), self.input.shutdown()).await;
     }
 
     /// The next chunk of standard output; `None` at its end.
     pub(super) async fn read_chunk(&mut self) -> Result<Option<Vec<u8>>, RemoteError> {
-        while self.stdout.is_empty() && !self.at_end().await? {}
-        if self.stdout.is_empty() {
+        while self.heard.stdout.is_empty() && !self.at_end().await? {}
+        if self.heard.stdout.is_empty() {
             return Ok(None);
         }
-        Ok(Some(std::mem::take(&mut self.stdout).into()))
+        Ok(Some(std::mem::take(&mut self.heard.stdout).into()))
     }
 
     /// The next line; a last one without its line feed counts.
     pub(super) async fn read_line(&mut self) -> Result<Option<String>, RemoteError> {
         let mut searched = 0;
         loop {
-            if let Some(at) = self.stdout.iter().skip(searched).position(|&b| b == b'\n') {
-                let mut line: Vec<u8> = self.stdout.drain(..=searched + at).collect();
+            if let Some(at) = self
+                .heard
+                .stdout
+                .iter()
+                .skip(searched)
+                .position(|&b| b == b'\n')
+            {
+                let mut line: Vec<u8> = self.heard.stdout.drain(..=searched + at).collect();
                 line.pop();
                 return Ok(Some(String::from_utf8_lossy(&line).into_owned()));
             }
-            searched = self.stdout.len();
+            searched = self.heard.stdout.len();
             if self.at_end().await? {
-                let rest: Vec<u8> = self.stdout.drain(..).collect();
+                let rest: Vec<u8> = self.heard.stdout.drain(..).collect();
                 return Ok((!rest.is_empty()).then(|| String::from_utf8_lossy(&rest).into_owned()));
             }
         }
@@ -276,7 +241,7 @@ impl Exchange {
         if self.ended {
             return Ok(true);
         }
-        if self.status.is_some() {
+        if self.heard.status.is_some() {
             if timeout(LEFTOVER_DEADLINE, self.step_bounded())
                 .await
                 .is_err()
@@ -306,78 +271,16 @@ impl Exchange {
         };
         self.close().await;
         result?;
-        match self.status {
-            Some(0) => Ok(Output {
-                stderr: self.stderr_text(),
-                stdout: self.stdout.into(),
-            }),
-            _ => Err(self.failure()),
-        }
+        self.heard.judge(|| self.session.cause())
+    }
+
+    fn failure(&self) -> RemoteError {
+        self.heard.failure(|| self.session.cause())
     }
 
     /// The connection it runs over.
     pub(super) fn session(&self) -> Arc<Session> {
         Arc::clone(&self.session)
-    }
-
-    fn stderr_text(&self) -> String {
-        let bytes: Vec<u8> = self.stderr.iter().copied().collect();
-        String::from_utf8_lossy(&bytes).trim().to_owned()
-    }
-
-    fn rejected(&self, reason: String) -> RemoteError {
-        RemoteError::Rejected {
-            node: self.node.clone(),
-            purpose: self.purpose.clone(),
-            reason,
-        }
-    }
-
-    fn lost(&self) -> RemoteError {
-        let stderr = self.stderr_text();
-        let said = if stderr.is_empty() {
-            String::new()
-        } else {
-            format!("; it said: {stderr}")
-        };
-        RemoteError::Unreachable {
-            node: self.node.clone(),
-            purpose: self.purpose.clone(),
-            reason: format!("{} while it ran{said}", self.session.cause()),
-        }
-    }
-
-    fn no_end(&self) -> RemoteError {
-        RemoteError::Deadline {
-            node: self.node.clone(),
-            purpose: self.purpose.clone(),
-            deadline: self.deadline,
-            stderr: self.stderr_text(),
-        }
-    }
-
-    /// Why it did not end with 0.
-    fn failure(&self) -> RemoteError {
-        let Some(status) = self.status else {
-            return self.lost();
-        };
-        if TIMEOUT_STATUSES.contains(&status) && self.started.elapsed() >= self.deadline {
-            return self.no_end();
-        }
-        let stderr = self.stderr_text();
-        let complaint = self
-            .sudo_user
-            .as_deref()
-            .and_then(|user| sudo_complaint(user, status, &stderr));
-        match complaint {
-            Some(reason) => self.rejected(reason),
-            None => RemoteError::Failed {
-                node: self.node.clone(),
-                purpose: self.purpose.clone(),
-                status,
-                stderr,
-            },
-        }
     }
 }
 

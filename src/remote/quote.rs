@@ -53,16 +53,9 @@ pub(super) fn command_line(script: &Script, by: Become) -> Result<String, String
         Become::Sudo => "sudo -n -- ",
         Become::SudoPassword(_) => "sudo -S -p '' -- ",
     };
-    let deadline = script.deadline.as_secs_f64().max(0.001);
-    let body = quote(&body(script, by))?;
-    let mut line = format!(
-        "env LC_ALL=C.UTF-8 {sudo}timeout -k {} {deadline:.3} sh -c {body} jtest",
-        KILL_AFTER.as_secs()
-    );
-    for arg in &script.args {
-        line.push(' ');
-        line.push_str(&quote(arg)?);
-    }
+    let words: Result<Vec<String>, String> =
+        words(script, by).iter().map(|word| quote(word)).collect();
+    let line = format!("env LC_ALL=C.UTF-8 {sudo}{}", words?.join(" "));
     if line.len() > LINE_BYTES_MAX {
         return Err(format!(
             "the script and its arguments take {} bytes, a host takes {LINE_BYTES_MAX}; \
@@ -71,6 +64,18 @@ pub(super) fn command_line(script: &Script, by: Become) -> Result<String, String
         ));
     }
     Ok(line)
+}
+
+/// The words of the command that runs `script` once its rights are there.
+pub(super) fn words(script: &Script, by: Become) -> Vec<String> {
+    let deadline = script.deadline.as_secs_f64().max(0.001);
+    let kill_after = KILL_AFTER.as_secs();
+    let mut words = vec!["timeout".to_owned(), "-k".to_owned()];
+    words.extend([kill_after.to_string(), format!("{deadline:.3}")]);
+    words.extend(["sh".to_owned(), "-c".to_owned(), body(script, by)]);
+    words.push("jtest".to_owned());
+    words.extend(script.args.iter().cloned());
+    words
 }
 
 /// The login user's path lacks sbin on Debian. If the input ends before the nonce, `set -e`

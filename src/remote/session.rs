@@ -29,7 +29,7 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(15);
 /// For all methods together; PAM may delay a refusal by seconds.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(30);
 /// For the server to confirm a channel.
-const CHANNEL_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const CHANNEL_DEADLINE: Duration = Duration::from_secs(10);
 /// For an orderly goodbye.
 const GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
 /// A silent server is asked after this time, and given up after three more.

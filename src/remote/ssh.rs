@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::become_root::Privilege;
 use super::config::{Route, route};
 use super::process::{Exchange, NOT_WANTED, StartError, Wanted};
+use super::runner::{self, Runner, Step};
 use super::session::{Session, establish};
 use super::{ConnectOptions, Host, Output, Process, Remote, RemoteError, Script};
 use crate::inventory::{Node, NodeName};
@@ -39,6 +40,8 @@ const RECONNECT_WAITS: [Duration; 4] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
 ];
+/// A connection over which so many scripts ran as root is worth a program that runs the others.
+const SCRIPTS_BEFORE_RUNNER: u32 = 2;
 /// For a file to be put.
 const PUT_DEADLINE: Duration = Duration::from_secs(300);
 
@@ -53,9 +56,69 @@ struct Inner {
     route: Route,
     privilege: Privilege,
     /// `None` until the first use and after [`Remote::close`].
-    session: Mutex<Option<Arc<Session>>>,
+    shared: Mutex<Option<Shared>>,
     channels: Arc<Semaphore>,
     conversations: Arc<Semaphore>,
+}
+
+/// The connection for scripts.
+struct Shared {
+    session: Arc<Session>,
+    /// How many scripts ran as root over a channel of their own.
+    ran_as_root: u32,
+    /// Stands by for the next ones, once it answers.
+    runner: Option<Arc<Runner>>,
+}
+
+/// A script on its way over the shared connection.
+enum Begun {
+    Exchange(Box<Exchange>),
+    Step(Step),
+}
+
+/// How often and until when what was surely not sent is tried again.
+struct Retries {
+    until: Instant,
+    waits: std::array::IntoIter<Duration, 4>,
+    first_cause: Option<String>,
+}
+
+impl Retries {
+    fn of(script: &Script) -> Self {
+        Self {
+            until: Instant::now() + RECONNECT_DEADLINE.min(script.deadline),
+            waits: RECONNECT_WAITS.into_iter(),
+            first_cause: None,
+        }
+    }
+
+    /// Waits for the time of the next attempt; an error says why there is none.
+    async fn wait_after(&mut self, cause: String) -> Result<(), String> {
+        let next = self.waits.next();
+        if let Some(wait) = next.filter(|wait| Instant::now() + *wait < self.until) {
+            sleep(wait).await;
+            self.first_cause.get_or_insert(cause);
+            return Ok(());
+        }
+        Err(match self.first_cause.take() {
+            Some(first) if first != cause => format!("{first}; then {cause}"),
+            Some(_) | None => cause,
+        })
+    }
+}
+
+impl Shared {
+    fn new(session: Session) -> Self {
+        Self {
+            session: Arc::new(session),
+            ran_as_root: 0,
+            runner: None,
+        }
+    }
+
+    fn is_over(&self, session: &Arc<Session>) -> bool {
+        Arc::ptr_eq(&self.session, session)
+    }
 }
 
 impl fmt::Debug for Ssh {
@@ -84,7 +147,7 @@ impl Ssh {
                 password: node.sudo_password.clone(),
             },
             route,
-            session: Mutex::new(Some(Arc::new(session))),
+            shared: Mutex::new(Some(Shared::new(session))),
             channels: Arc::new(Semaphore::new(CHANNELS_MAX)),
             conversations: Arc::new(Semaphore::new(CONVERSATIONS_MAX)),
         };
@@ -125,104 +188,167 @@ impl Inner {
         }
     }
 
-    /// Runs a script over the shared connection.
-    async fn run(&self, script: &Script, wanted: Wanted<'_>) -> Result<Output, RemoteError> {
-        let mut exchange = self.start(script, true, wanted).await?;
-        match exchange.feed(&script.stdin).await {
-            Ok(()) => exchange.finish().await,
-            Err(error) => {
-                exchange.close().await;
-                Err(error)
-            }
-        }
-    }
-
-    /// Starts a script over the shared connection or one of its own; again after a reconnect,
-    /// as long as it surely was not sent.
-    async fn start(
-        &self,
+    /// Runs a script over the shared connection; again after a reconnect, as long as it surely was not sent.
+    async fn run(
+        self: &Arc<Self>,
         script: &Script,
-        shared: bool,
         wanted: Wanted<'_>,
-    ) -> Result<Exchange, RemoteError> {
-        let until = Instant::now() + RECONNECT_DEADLINE.min(script.deadline);
-        let mut waits = RECONNECT_WAITS.into_iter();
-        let mut first_cause: Option<String> = None;
+    ) -> Result<Output, RemoteError> {
+        let mut retries = Retries::of(script);
         loop {
             if !wanted() {
                 return Err(self.unreachable(script, NOT_WANTED.into()));
             }
-            let session = match timeout_at(until, self.session(shared)).await {
-                Ok(session) => session,
-                Err(_) => Err(StartError::NotSent("no new connection in time".into())),
-            };
-            let started = match session {
-                Ok(session) => {
-                    let (node, privilege) = (&self.node, &self.privilege);
-                    let started =
-                        Exchange::start(node, Arc::clone(&session), script, privilege, wanted)
-                            .await;
-                    if matches!(started, Err(StartError::NotSent(_))) {
-                        self.retire(&session).await;
-                    }
-                    started
-                }
-                Err(error) => Err(error),
-            };
-            let cause = match started {
-                Ok(exchange) => return Ok(exchange),
+            match self.begin(script, retries.until, wanted).await {
+                Ok(begun) => return self.finish(script, begun).await,
                 Err(StartError::Final(error)) => return Err(error),
-                Err(StartError::NotSent(cause)) => cause,
-            };
-            match waits.next() {
-                Some(wait) if Instant::now() + wait < until => sleep(wait).await,
-                _ => {
-                    let reason = match first_cause {
-                        Some(first) if first != cause => format!("{first}; then {cause}"),
-                        Some(_) | None => cause,
-                    };
-                    return Err(self.unreachable(script, reason));
+                Err(StartError::NotSent(cause)) => {
+                    let retry = retries.wait_after(cause).await;
+                    retry.map_err(|reason| self.unreachable(script, reason))?;
                 }
             }
-            first_cause.get_or_insert(cause);
         }
     }
 
-    /// A connection: the shared one, made anew if it is gone, or one more. A host key that is
-    /// refused is final; a login is not, it worked before (a host that boots refuses it).
-    async fn session(&self, shared: bool) -> Result<Arc<Session>, StartError> {
-        let not_sent = |error| match error {
+    /// Starts a script by what stands by for it, else over a channel.
+    async fn begin(
+        &self,
+        script: &Script,
+        until: Instant,
+        wanted: Wanted<'_>,
+    ) -> Result<Begun, StartError> {
+        let shared = timeout_at(until, self.shared_session()).await;
+        let (session, runner) = shared.map_err(|_| too_late())??;
+        let begun = match runner.filter(|_| runner::is_fit(script)) {
+            Some(runner) => runner.begin(script, wanted).await.map(Begun::Step),
+            None => {
+                let session = Arc::clone(&session);
+                let exchange =
+                    Exchange::start(&self.node, session, script, &self.privilege, wanted).await;
+                exchange.map(Box::new).map(Begun::Exchange)
+            }
+        };
+        if matches!(begun, Err(StartError::NotSent(_))) {
+            self.retire(&session).await;
+        }
+        begun
+    }
+
+    async fn finish(
+        self: &Arc<Self>,
+        script: &Script,
+        begun: Begun,
+    ) -> Result<Output, RemoteError> {
+        let mut exchange = match begun {
+            Begun::Step(step) => return step.finish().await,
+            Begun::Exchange(exchange) => exchange,
+        };
+        let session = exchange.session();
+        if let Err(error) = exchange.feed(&script.stdin).await {
+            exchange.close().await;
+            return Err(error);
+        }
+        let output = exchange.finish().await?;
+        if script.root {
+            self.stand_by(session).await;
+        }
+        Ok(output)
+    }
+
+    /// Root can be become over this connection; soon something stands by there. Where that fails (there is no perl),
+    /// scripts go on over channels.
+    async fn stand_by(self: &Arc<Self>, session: Arc<Session>) {
+        let mut slot = self.shared.lock().await;
+        let Some(shared) = slot.as_mut().filter(|shared| shared.is_over(&session)) else {
+            return;
+        };
+        shared.ran_as_root += 1;
+        if shared.ran_as_root != SCRIPTS_BEFORE_RUNNER {
+            return;
+        }
+        let inner = Arc::clone(self);
+        tokio::spawn(async move {
+            let started = Runner::start(&inner.node, Arc::clone(&session), &inner.privilege).await;
+            match started {
+                Ok(runner) => {
+                    let mut slot = inner.shared.lock().await;
+                    if let Some(shared) = slot.as_mut().filter(|shared| shared.is_over(&session)) {
+                        shared.runner = Some(Arc::new(runner));
+                    }
+                }
+                Err(reason) => {
+                    tracing::debug!(node = %inner.node, reason, "nothing stands by for scripts");
+                }
+            }
+        });
+    }
+
+    /// Starts a script over a connection of its own; again as long as it surely was not sent.
+    async fn open(&self, script: &Script) -> Result<Exchange, RemoteError> {
+        let mut retries = Retries::of(script);
+        loop {
+            match self.begin_alone(script, retries.until).await {
+                Ok(exchange) => return Ok(exchange),
+                Err(StartError::Final(error)) => return Err(error),
+                Err(StartError::NotSent(cause)) => {
+                    let retry = retries.wait_after(cause).await;
+                    retry.map_err(|reason| self.unreachable(script, reason))?;
+                }
+            }
+        }
+    }
+
+    async fn begin_alone(&self, script: &Script, until: Instant) -> Result<Exchange, StartError> {
+        let session = timeout_at(until, self.establish()).await;
+        let session = session.map_err(|_| too_late())??;
+        Exchange::start(
+            &self.node,
+            Arc::new(session),
+            script,
+            &self.privilege,
+            &|| true,
+        )
+        .await
+    }
+
+    /// A new connection. A host key that is refused is final; a login is not, it worked before (a host that boots
+    /// refuses it).
+    async fn establish(&self) -> Result<Session, StartError> {
+        let session = establish(&self.node, &self.route).await;
+        session.map_err(|error| match error {
             RemoteError::Unreachable { reason, .. } => {
                 StartError::NotSent(format!("no new connection: {reason}"))
             }
             login @ RemoteError::Login { .. } => StartError::NotSent(login.to_string()),
             other => StartError::Final(other),
-        };
-        let establish = || establish(&self.node, &self.route);
-        if !shared {
-            return establish().await.map(Arc::new).map_err(not_sent);
-        }
-        let mut slot = self.session.lock().await;
-        if let Some(session) = slot.as_ref().filter(|session| !session.is_closed()) {
-            return Ok(Arc::clone(session));
-        }
-        if let Some(lost) = slot.take() {
-            tracing::debug!(node = %self.node, cause = lost.cause(), "reconnecting");
-        }
-        let session = establish().await.map_err(not_sent)?;
-        Ok(Arc::clone(slot.insert(Arc::new(session))))
+        })
     }
 
-    /// Parts with a connection on which no channel opens.
+    /// The shared connection, made anew if it is gone, and what stands by there.
+    async fn shared_session(&self) -> Result<(Arc<Session>, Option<Arc<Runner>>), StartError> {
+        let mut slot = self.shared.lock().await;
+        if let Some(shared) = slot.as_ref().filter(|shared| !shared.session.is_closed()) {
+            let runner = shared.runner.clone().filter(|runner| runner.is_there());
+            return Ok((Arc::clone(&shared.session), runner));
+        }
+        if let Some(lost) = slot.take() {
+            tracing::debug!(node = %self.node, cause = lost.session.cause(), "reconnecting");
+        }
+        let shared = slot.insert(Shared::new(self.establish().await?));
+        Ok((Arc::clone(&shared.session), None))
+    }
+
+    /// Parts with a connection on which no script can be started.
     async fn retire(&self, dead: &Arc<Session>) {
-        let mut slot = self.session.lock().await;
-        if slot
-            .as_ref()
-            .is_some_and(|session| Arc::ptr_eq(session, dead))
-        {
+        let mut slot = self.shared.lock().await;
+        if slot.as_ref().is_some_and(|shared| shared.is_over(dead)) {
             *slot = None;
         }
     }
+}
+
+fn too_late() -> StartError {
+    StartError::NotSent("no new connection in time".into())
 }
 
 #[async_trait]
@@ -259,7 +385,7 @@ impl Remote for Ssh {
 
     async fn open(&self, script: &Script) -> Result<Box<dyn Process>, RemoteError> {
         let permit = self.inner.permit(&self.inner.conversations, script).await?;
-        let mut exchange = self.inner.start(script, false, &|| true).await?;
+        let mut exchange = self.inner.open(script).await?;
         exchange.feed(&script.stdin).await?;
         Ok(Box::new(Conversation {
             exchange,
@@ -272,9 +398,9 @@ impl Remote for Ssh {
     }
 
     async fn close(&self) {
-        let session = self.inner.session.lock().await.take();
-        if let Some(session) = session {
-            session.close().await;
+        let shared = self.inner.shared.lock().await.take();
+        if let Some(shared) = shared {
+            shared.session.close().await;
         }
     }
 }

@@ -15,6 +15,9 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(420);
 /// How long the tests before this one may take.
 const TURN_DEADLINE: Duration = Duration::from_secs(3600);
 
+/// Asks a broker in its own language, for a small part of what its command line takes.
+const ASK: &str = include_str!("../../src/rabbitmq/shell.sh");
+
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -71,6 +74,13 @@ impl Lab {
     pub fn on(&self, host: u8, line: &str) -> String {
         let quoted = shlex::try_quote(line).unwrap();
         self.script(&["ssh", &host.to_string(), &format!("sudo sh -c {quoted}")])
+    }
+
+    /// What the broker on a host says to an Erlang expression whose value is a text; empty where it says nothing.
+    pub fn ask(&self, host: u8, expression: &str) -> String {
+        let expression = shlex::try_quote(expression).unwrap();
+        let said = self.on(host, &format!("{ASK}\nrabbit_eval {expression} || true"));
+        said.trim().to_owned()
     }
 
     /// Runs a shell line as root on all five hosts at once; what each said, in their order.
