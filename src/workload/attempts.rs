@@ -24,9 +24,8 @@
 //! attempt wait, or end `info` if the connection is lost meanwhile, but never `ok` or `fail`
 //! wrongly.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
 use super::message::AttemptId;
+use super::window::Window;
 use crate::history::operation::{Cause, Nanos, Phase};
 
 /// The place of an attempt in the order of publishing on its connection, from 0.
@@ -88,10 +87,11 @@ struct Open {
 #[derive(Debug, Default)]
 pub struct Attempts {
     next: Order,
-    open: BTreeMap<Order, Open>,
-    orders: HashMap<AttemptId, Order>,
-    unresolved: BTreeSet<Order>,
-    acked: BTreeSet<Order>,
+    open: Window<Open>,
+    /// No attempt before it lacks its confirm.
+    first_unresolved: Order,
+    /// What waits to be settled, and some that is over.
+    acked: Vec<Order>,
     contradictions: u64,
 }
 
@@ -100,7 +100,7 @@ impl Attempts {
     pub fn invoke(&mut self, id: AttemptId, deadline: Nanos) -> Order {
         let order = self.next;
         self.next += 1;
-        self.open.insert(
+        self.open.push(
             order,
             Open {
                 id,
@@ -108,8 +108,6 @@ impl Attempts {
                 state: State::Unresolved,
             },
         );
-        self.orders.insert(id, order);
-        self.unresolved.insert(order);
         order
     }
 
@@ -126,11 +124,9 @@ impl Attempts {
             Carried::Return(id) => self.returned(id, out),
             Carried::Unreadable => self.contradictions += 1,
         }
-        if !self.unresolved.remove(&order) {
+        let open = self.open.get_mut(order);
+        let Some(open) = open.filter(|open| open.is_unresolved()) else {
             self.contradictions += 1;
-            return;
-        }
-        let Some(open) = self.open.get_mut(&order) else {
             return;
         };
         match (open.state, answer) {
@@ -145,26 +141,35 @@ impl Attempts {
                 } else {
                     State::AckedHeld(self.next)
                 };
-                self.acked.insert(order);
+                self.acked.push(order);
             }
+        }
+        self.advance();
+    }
+
+    fn advance(&mut self) {
+        let is_resolved = |order| {
+            let open = self.open.get(order);
+            !open.is_some_and(Open::is_unresolved)
+        };
+        while self.first_unresolved < self.next && is_resolved(self.first_unresolved) {
+            self.first_unresolved += 1;
         }
     }
 
     fn returned(&mut self, id: AttemptId, out: &mut Vec<Completion>) {
-        let Some(&order) = self.orders.get(&id) else {
+        // Returns come in the order of publishing, so it is among the oldest.
+        let found = self.open.iter().find(|(_, open)| open.id == id);
+        let order = found.map(|(order, _)| order);
+        let Some((order, open)) = order.and_then(|order| Some((order, self.open.get_mut(order)?)))
+        else {
             self.contradictions += 1;
-            return;
-        };
-        let Some(open) = self.open.get_mut(&order) else {
             return;
         };
         let completed = open.completed(Phase::Fail, Cause::Returned);
         match open.state {
             State::Unresolved => open.state = State::ReturnedUnresolved,
-            State::AckedClean | State::AckedHeld(_) => {
-                self.acked.remove(&order);
-                self.remove(order);
-            }
+            State::AckedClean | State::AckedHeld(_) => self.remove(order),
             State::ReturnedUnresolved => {
                 self.contradictions += 1;
                 return;
@@ -176,30 +181,26 @@ impl Attempts {
     /// Completes the acked attempts for which no return can be under way. Every confirm that
     /// has resolved by now must have been given to [`Self::resolve`].
     pub fn settle(&mut self, out: &mut Vec<Completion>) {
-        let first_unresolved = self.unresolved.first().copied().unwrap_or(self.next);
-        let open = &self.open;
-        let settled: Vec<Order> = self
-            .acked
-            .iter()
-            .copied()
-            .filter(|order| match open.get(order).map(|open| open.state) {
-                Some(State::AckedHeld(boundary)) => boundary <= first_unresolved,
-                _ => true,
-            })
-            .collect();
-        for order in settled {
-            self.acked.remove(&order);
-            if let Some(open) = self.open.get(&order) {
+        let mut acked = std::mem::take(&mut self.acked);
+        acked.sort_unstable();
+        acked.retain(|order| {
+            let Some(open) = self.open.get(*order) else {
+                return false;
+            };
+            let is_held = matches!(open.state, State::AckedHeld(boundary) if boundary > self.first_unresolved);
+            if !is_held {
                 out.push(open.completed(Phase::Ok, Cause::None));
+                self.open.remove(*order);
             }
-            self.remove(order);
-        }
+            is_held
+        });
+        self.acked = acked;
     }
 
     /// The connection is given up: whatever has not completed ends `Info`, as not confirmed in
     /// time where that is so, else for the given cause.
     pub fn abandon(&mut self, now: Nanos, cause: Cause, out: &mut Vec<Completion>) {
-        for open in std::mem::take(&mut self.open).into_values() {
+        for (_, open) in self.open.iter() {
             let cause = match open.state {
                 State::ReturnedUnresolved => continue,
                 State::Unresolved if open.deadline <= now => Cause::ConfirmTimeout,
@@ -207,15 +208,13 @@ impl Attempts {
             };
             out.push(open.completed(Phase::Info, cause));
         }
-        self.orders.clear();
-        self.unresolved.clear();
+        self.open = Window::default();
+        self.first_unresolved = self.next;
         self.acked.clear();
     }
 
     fn remove(&mut self, order: Order) {
-        if let Some(open) = self.open.remove(&order) {
-            self.orders.remove(&open.id);
-        }
+        self.open.remove(order);
     }
 
     /// How many attempts are not over: what the window bounds.
@@ -225,8 +224,8 @@ impl Attempts {
 
     /// When the first missing confirm is overdue.
     pub fn next_deadline(&self) -> Option<Nanos> {
-        let order = self.unresolved.first()?;
-        self.open.get(order).map(|open| open.deadline)
+        let first = self.open.get(self.first_unresolved)?;
+        Some(first.deadline)
     }
 
     /// How often something came that the rules above exclude: a second confirm, a return for
@@ -237,6 +236,11 @@ impl Attempts {
 }
 
 impl Open {
+    /// Whether its confirm is still to come.
+    fn is_unresolved(&self) -> bool {
+        matches!(self.state, State::Unresolved | State::ReturnedUnresolved)
+    }
+
     fn completed(&self, phase: Phase, cause: Cause) -> Completion {
         Completion {
             id: self.id,

@@ -5,17 +5,17 @@
 //! confirm we have seen was seen too; a general-purpose set of futures may stop polling early
 //! to be fair to others, so it cannot promise that.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::attempts::Order;
+use super::window::Window;
 
 /// Futures by the order of their publish.
 pub struct Confirms<F> {
-    pending: HashMap<Order, F>,
+    pending: Window<F>,
     woken: Arc<Woken>,
 }
 
@@ -31,6 +31,13 @@ struct WokenInner {
 impl Woken {
     fn lock(&self) -> MutexGuard<'_, WokenInner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Polls a future that rings for its order.
+    fn poll<F: Future + Unpin>(self: &Arc<Self>, order: Order, future: &mut F) -> Poll<F::Output> {
+        let woken = Arc::clone(self);
+        let bell = Waker::from(Arc::new(Bell { order, woken }));
+        Pin::new(future).poll(&mut Context::from_waker(&bell))
     }
 }
 
@@ -55,7 +62,7 @@ impl Wake for Bell {
 impl<F> Default for Confirms<F> {
     fn default() -> Self {
         Self {
-            pending: HashMap::new(),
+            pending: Window::default(),
             woken: Arc::default(),
         }
     }
@@ -64,10 +71,10 @@ impl<F> Default for Confirms<F> {
 impl<F: Future + Unpin> Confirms<F> {
     /// Adds a future; its output, where it has one already.
     pub fn add(&mut self, order: Order, mut future: F) -> Option<F::Output> {
-        match self.poll(order, &mut future) {
+        match self.woken.poll(order, &mut future) {
             Poll::Ready(output) => Some(output),
             Poll::Pending => {
-                self.pending.insert(order, future);
+                self.pending.push(order, future);
                 None
             }
         }
@@ -82,24 +89,14 @@ impl<F: Future + Unpin> Confirms<F> {
             std::mem::take(&mut woken.orders)
         };
         for order in orders {
-            let Some(mut future) = self.pending.remove(&order) else {
+            let Some(future) = self.pending.get_mut(order) else {
                 continue;
             };
-            match self.poll(order, &mut future) {
-                Poll::Ready(output) => out.push((order, output)),
-                Poll::Pending => {
-                    self.pending.insert(order, future);
-                }
+            if let Poll::Ready(output) = self.woken.poll(order, future) {
+                self.pending.remove(order);
+                out.push((order, output));
             }
         }
-    }
-
-    fn poll(&self, order: Order, future: &mut F) -> Poll<F::Output> {
-        let bell = Waker::from(Arc::new(Bell {
-            order,
-            woken: Arc::clone(&self.woken),
-        }));
-        Pin::new(future).poll(&mut Context::from_waker(&bell))
     }
 }
 

@@ -35,6 +35,7 @@ mod receipts;
 mod reconnects;
 pub mod stream;
 pub mod tally;
+mod window;
 
 use std::time::Duration;
 
