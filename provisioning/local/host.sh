@@ -12,14 +12,13 @@ host_running() { [ -n "$(host_pid1 "$1")" ]; }
 
 # The host's PID 1 as this machine counts. It may be alive although systemd-nspawn is not.
 host_pid1() {
-  local pid
   if [ "$kind" = machine ]; then
     kernel_pid1 "$1"
     return
   fi
-  cgroup_pids "$control/n$1" | while read -r pid; do
-    awk '$1 == "NSpid:" && NF == 3 && $3 == 1 { print $2 }' "/proc/$pid/status" 2>/dev/null || true
-  done
+  # Some may be gone when they are looked at.
+  cgroup_pids "$control/n$1" | sed 's,.*,/proc/&/status,' | { xargs -r grep -sh '^NSpid:' || true; } |
+    awk 'NF == 3 && $3 == 1 { print $2 }'
 }
 
 # Host keys belong to the lab, so that known_hosts stays right over resets.
@@ -127,6 +126,19 @@ host_ssh() {
     -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes \
     -o UserKnownHostsFile="$state/known_hosts" -o GlobalKnownHostsFile=/dev/null \
     -o ConnectTimeout=5 -o LogLevel=ERROR "jtest@$(host_address "$n")" "$@"
+}
+
+# Enters the host from out here; a true machine has only its sshd.
+host_root() {
+  local n=$1 line=$2 pid
+  if [ "$kind" = machine ]; then
+    host_ssh "$n" "sudo sh -c $(printf %q "$line")"
+    return
+  fi
+  pid=$(host_pid1 "$n")
+  [ -n "$pid" ] || die "n$n is off"
+  nsenter --target "$pid" --all env --ignore-environment --chdir=/root HOME=/root LANG=C.UTF-8 \
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin sh -c "$line"
 }
 
 host_answers() { host_probe "$1" >/dev/null 2>&1; }

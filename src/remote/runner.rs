@@ -344,3 +344,44 @@ fn push_with_length(to: &mut Vec<u8>, bytes: &[u8]) {
 fn length(of: usize) -> [u8; 4] {
     u32::try_from(of).unwrap_or(u32::MAX).to_be_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(letter: u8, number: u32, bytes: &[u8]) -> Vec<u8> {
+        let mut message = vec![letter];
+        message.extend(number.to_be_bytes());
+        push_with_length(&mut message, bytes);
+        message
+    }
+
+    #[test]
+    fn messages_are_taken_when_they_are_whole() {
+        let sent = [said(b'O', 7, b"out\0"), said(b'X', 8, b"0")].concat();
+        let (mut arrived, mut taken) = (Vec::new(), Vec::new());
+        for byte in sent {
+            arrived.push(byte);
+            if let Some(message) = take(&mut arrived).unwrap() {
+                taken.push((message.letter, message.number, message.bytes));
+            }
+        }
+        let expected = [(b'O', 7, b"out\0".to_vec()), (b'X', 8, b"0".to_vec())];
+        assert_eq!(taken, expected);
+        assert!(arrived.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_message_ends_the_talk() {
+        assert!(take(&mut b"Welcome to".to_vec()).is_err());
+        assert!(take(&mut said(b'O', 1, &vec![0; MESSAGE_BYTES_MAX + 1])).is_err());
+    }
+
+    #[test]
+    fn only_what_root_runs_and_a_pipe_takes_is_fit() {
+        let script = Script::new("x", "cat");
+        assert!(is_fit(&script) && !is_fit(&script.clone().as_login_user()));
+        assert!(is_fit(&script.clone().stdin(vec![0; INPUT_BYTES_MAX])));
+        assert!(!is_fit(&script.stdin(vec![0; INPUT_BYTES_MAX + 1])));
+    }
+}
