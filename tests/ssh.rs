@@ -23,7 +23,7 @@ fn script(text: &str) -> Script {
     Script::new("try it", text)
 }
 
-/// A host where every script has a channel, and one where a program stands by that runs them.
+/// A host where the next script has a channel, and one where a program stands by that runs it.
 async fn hosts(sshd: &Sshd) -> [Host; 2] {
     let standing_by = host(sshd).await;
     await_runner(&standing_by).await;

@@ -5,8 +5,10 @@ state=/var/lib/jtest
 systemctl daemon-reload
 systemctl unmask --quiet rabbitmq-server 2>/dev/null || true
 systemctl reset-failed rabbitmq-server 2>/dev/null || true
-# Nothing it could write on its way down is kept; the stop that follows ends systemd's own wish to start it again.
+# Nothing it could write on its way down is kept. The stop ends systemd's own wish to start it again; one that systemd
+# was faster with, and that hangs, must not hang us.
 systemctl kill --signal=SIGKILL rabbitmq-server 2>/dev/null || true
+timeout 20 systemctl stop rabbitmq-server || systemctl kill --signal=SIGKILL rabbitmq-server || true
 timeout 20 systemctl stop rabbitmq-server || true
 rm -rf /var/lib/rabbitmq/mnesia
 cookie=$(cat)

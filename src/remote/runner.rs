@@ -30,6 +30,8 @@ const INPUT_BYTES_MAX: usize = 64 * 1024;
 /// No message from the host is longer.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 const HEAD_BYTES: usize = 9;
+/// For a message to be on its way.
+const SEND_DEADLINE: Duration = Duration::from_secs(30);
 const REQUESTS_MAX: usize = 16;
 
 /// The program on a host, and the connection to it.
@@ -154,7 +156,8 @@ impl Runner {
         };
         let words = words(script, Become::LoginUser);
         let request = Request::Run(number, command(&words, &script.stdin), listener);
-        if self.requests.send(request).await.is_err() {
+        let asked = timeout(SEND_DEADLINE, self.requests.send(request)).await;
+        if !matches!(asked, Ok(Ok(()))) {
             return Err(StartError::NotSent(self.cause()));
         }
         Ok(Step {
@@ -268,9 +271,7 @@ impl Wire {
     /// Awaits the program's first word.
     async fn greet(&mut self) -> Result<(), String> {
         let greeted = async {
-            self.send(b'H', 0, &[])
-                .await
-                .map_err(|error| error.to_string())?;
+            self.send(b'H', 0, &[]).await?;
             self.next().await
         };
         match timeout(CHANNEL_DEADLINE, greeted).await {
@@ -281,11 +282,14 @@ impl Wire {
         }
     }
 
-    async fn send(&mut self, letter: u8, number: u32, bytes: &[u8]) -> Result<(), RemoteError> {
+    async fn send(&mut self, letter: u8, number: u32, bytes: &[u8]) -> Result<(), String> {
         let mut message = vec![letter];
         message.extend(number.to_be_bytes());
         push_with_length(&mut message, bytes);
-        self.exchange.write(&message).await
+        match timeout(SEND_DEADLINE, self.exchange.write(&message)).await {
+            Ok(written) => written.map_err(|error| error.to_string()),
+            Err(_) => Err("it takes nothing".into()),
+        }
     }
 
     /// The next message. Cancel-safe.

@@ -1,6 +1,8 @@
 //! A host over SSH: one connection for its scripts, shared by channels, made again when
 //! it is found dead.
 //!
+//! The first scripts on a connection have a channel each, those that follow what stands by there ([`runner`]).
+//!
 //! A script that may have been started is never started again. One whose connection turns
 //! out dead before it was sent is, after a reconnect with bounded backoff.
 //!

@@ -61,7 +61,7 @@ schedule:
         - {fault: memory-pressure, on: [n4], size: 64MB, duration: 10s}
       - - {fault: clock-bump, on: [n2], by: +90s, duration: 10s}
         - {fault: clock-drift, on: [n2], factor: 1.5, duration: 10s}
-      - - {fault: cpu-pressure, on: [n3], processes: 1, duration: 10s}
+      - - {fault: cpu-pressure, on: [n3], duration: 10s}
         - {fault: file-descriptors, on: [n3], duration: 10s}
       - - {fault: fill-disk, on: [n5], to: 90%, duration: 10s}
         - {fault: slow-disk, on: [n5], duration: 10s}
