@@ -16,16 +16,33 @@ masked() {
     -e 's/(setcookie[[:space:]]+)[^[:space:]"]+/\1***/g' \
     -e 's#(://[^:/@[:space:]]*:)[^@/[:space:]]*@#\1***@#g' "$1"
 }
+# A crash dump holds every term of its broker, the secrets too, in many encodings. What stays says why it fell and
+# what its processes, tables and connections were at.
+without_terms() {
+  LC_ALL=C awk '/^=/ { kept = /^=(erl_crash_dump|scheduler|memory|proc|port|ets|(visible_|hidden_)?node|not_connected|end)(:|$)/ }
+    kept && !/^[[:space:]]/' "$1"
+}
 
 journal "$1" --unit=rabbitmq-server >"$home/unit.log" &
 journal "$1" --dmesg >"$home/kernel.log" &
 ctl cluster_status >"$home/cluster_status.txt" &
 ctl list_queues name type policy pid state messages_ready messages_unacknowledged consumers >"$home/queues.txt" &
 for file in /var/log/rabbitmq/*; do
-  if [ -f "$file" ]; then tail -c "$limit" "$file" >"$home/log/$(basename "$file")" || true; fi
+  [ -f "$file" ] || continue
+  if head -c 15 "$file" | grep -qx '=erl_crash_dump'; then
+    without_terms "$file" | head -c "$limit"
+  else
+    tail -c "$limit" "$file"
+  fi >"$home/log/$(basename "$file")" || true
 done
 for file in rabbitmq.conf advanced.config rabbitmq-env.conf enabled_plugins; do
   if [ -f "/etc/rabbitmq/$file" ]; then masked "/etc/rabbitmq/$file" >"$home/config/$file" || true; fi
 done
 wait
+# Wherever else the cookie stands. One shorter than that may be a word that logs are full of.
+cookie=$(cat /var/lib/rabbitmq/.erlang.cookie 2>/dev/null || true)
+if [ "${#cookie}" -ge 12 ]; then
+  pattern=$(printf '%s' "$cookie" | sed 's/[].*^$/\\[]/\\&/g')
+  find "$home" -type f -exec env LC_ALL=C sed -i "s/$pattern/***/g" {} +
+fi
 tar -C "$home" -czf - .

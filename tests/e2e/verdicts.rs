@@ -115,6 +115,7 @@ fn an_inventory_alone_runs_the_default_scenario_and_nothing_is_lost() {
     );
     running.await_printed("\"event\":\"fault-injected\",\"fault\":2", UNTIL_CUT);
     let page = scraped(&lab);
+    crash_an_erlang(&lab);
     let (status, printed) = running.end();
     assert_eq!(status.code(), Some(0), "{printed}");
     assert!(
@@ -126,6 +127,22 @@ fn an_inventory_alone_runs_the_default_scenario_and_nothing_is_lost() {
     assert_eq!(kept["scenario"], "partitions");
     assert!(kept["total_queue"]["data"]["confirmed"].as_u64() > Some(1000));
     assert_left_everything(&lab, &lab.latest());
+    let dump = lab.latest().join("nodes/n1/log/erl_crash.dump");
+    let dump = std::fs::read_to_string(dump).unwrap();
+    assert!(
+        dump.contains("Slogan: told to") && dump.contains("\n=proc:<"),
+        "{dump}"
+    );
+}
+
+/// n1 has a crash dump, with the brokers' cookie in it, where brokers leave theirs.
+fn crash_an_erlang(lab: &Lab) {
+    lab.on(
+        1,
+        "cd /var/log/rabbitmq && runuser -u rabbitmq -- env HOME=/var/lib/rabbitmq ERL_CRASH_DUMP=erl_crash.dump \
+         erl -noinput -sname crashed -eval 'erlang:halt(\"told to\")' || true
+         grep -qF \"$(cat /var/lib/rabbitmq/.erlang.cookie)\" erl_crash.dump",
+    );
 }
 
 /// The metrics of a run of now; it serves them where its hosts can be reached from.
