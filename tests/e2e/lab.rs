@@ -28,6 +28,27 @@ pub struct Lab {
     _held: File,
 }
 
+/// What its host and its broker are at, for a test that failed.
+const AFTERMATH: &str = "date +%T; systemctl is-active rabbitmq-server; ls -d /run/jtest /var/lib/jtest-faults/* 2>/dev/null; \
+     journalctl --unit=rabbitmq-server --no-pager --output=short-iso --lines=8; \
+     tail -n 60 /var/log/rabbitmq/rabbit@*.log | grep -v '^$' | cut -c1-300 | tail -n 40";
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for host in ["1", "2", "3", "4", "5"] {
+            let mut asked = Command::new("timeout");
+            let lab = self.lab_command(&["root", host, AFTERMATH]);
+            asked.arg("20").arg(lab.get_program()).args(lab.get_args());
+            if let Ok(said) = asked.stdin(Stdio::null()).output() {
+                eprintln!("n{host}: {}", String::from_utf8_lossy(&said.stdout));
+            }
+        }
+    }
+}
+
 impl Lab {
     /// Waits for one of the labs that `JTEST_TEST_LAB` names; all its hosts are up.
     pub fn hold() -> Self {
