@@ -18,8 +18,11 @@ const TURN_DEADLINE: Duration = Duration::from_secs(3600);
 /// Asks a broker in its own language, for a small part of what its command line takes.
 const ASK: &str = include_str!("../../src/rabbitmq/shell.sh");
 
-/// How often a condition is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often a process of ours is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How often hosts are asked for a condition: each time costs them, and this machine, a login or more.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// The lab, held by this test until it is dropped.
 pub struct Lab {
@@ -267,7 +270,7 @@ pub fn eventually(what: &str, deadline: Duration, mut holds: impl FnMut() -> boo
             begun.elapsed() < deadline,
             "not within {deadline:?}: {what}"
         );
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(ASK_EVERY);
     }
 }
 
