@@ -12,6 +12,9 @@ mod slot;
 /// How long any command of a test may take.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(420);
 
+/// How long a command that a failed test has left may take to heal the hosts.
+const GOING_DEADLINE: Duration = Duration::from_secs(30);
+
 /// How long the tests before this one may take.
 const TURN_DEADLINE: Duration = Duration::from_secs(3600);
 
@@ -230,7 +233,15 @@ impl Running {
 }
 
 impl Drop for Running {
+    /// Two signals let it heal the hosts and go, for the next test; killed, it would hold them until the lease ends.
     fn drop(&mut self) {
+        let begun = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < GOING_DEADLINE {
+            let _ = Command::new("kill")
+                .args(["-s", "INT", &self.id().to_string()])
+                .status();
+            std::thread::sleep(ASK_EVERY);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -16,6 +16,11 @@ pub const SHORT: &[&str] = &[
     "schedule.0.at=5s",
     "--set",
     "schedule.0.duration=18s",
+    // Brokers may hang for good after a cut. Then there is to be a verdict before the patience of a test ends.
+    "--set",
+    "recovery_timeout=2m",
+    "--set",
+    "drain_timeout=1m",
 ];
 
 pub const UNTIL_CUT: Duration = Duration::from_secs(300);
