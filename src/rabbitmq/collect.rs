@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
-use futures_util::future::{join, join_all};
+use futures_util::future::{join_all, join3};
 use tar::Archive;
 
 use super::status::{ask_member, question};
-use super::{Broker, Member};
+use super::{Broker, Member, queues};
 use crate::inventory::NodeName;
 use crate::remote::{RemoteError, Script};
 use crate::scenario::Queue;
@@ -92,9 +92,10 @@ async fn collect_member(
     home: PathBuf,
     since: i64,
 ) -> Result<(), CollectError> {
-    let (fetched, last_words) = join(
+    let (fetched, last_words, queues) = join3(
         fetch(member, since),
         ask_member::<serde_json::Value>(member, question),
+        queues::table(member),
     )
     .await;
     let (packed, ended) = fetched;
@@ -102,6 +103,7 @@ async fn collect_member(
         Ok(answer) => format!("{answer:#}\n"),
         Err(error) => format!("{error}\n"),
     };
+    let queues = queues.unwrap_or_else(|error| format!("{error}\n"));
     let wanted = Wanted::default();
     let is_wanted = Arc::clone(&wanted.0);
     let unpacked = tokio::task::spawn_blocking(move || {
@@ -110,6 +112,7 @@ async fn collect_member(
         let part = PathBuf::from(part);
         std::fs::create_dir_all(&part)?;
         std::fs::write(part.join("status.json"), last_words)?;
+        std::fs::write(part.join("queues.txt"), queues)?;
         let unpacked = unpack(&packed, &part);
         if is_wanted.load(Ordering::SeqCst) {
             std::fs::rename(&part, &home)?;

@@ -26,7 +26,6 @@ without_terms() {
 journal "$1" --unit=rabbitmq-server >"$home/unit.log" &
 journal "$1" --dmesg >"$home/kernel.log" &
 ctl cluster_status >"$home/cluster_status.txt" &
-ctl list_queues name type policy pid state messages_ready messages_unacknowledged consumers >"$home/queues.txt" &
 for file in /var/log/rabbitmq/*; do
   [ -f "$file" ] || continue
   if head -c 15 "$file" | grep -qx '=erl_crash_dump'; then

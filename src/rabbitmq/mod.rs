@@ -8,7 +8,7 @@
 //! - [`watch`]: the same in short, again and again while a run goes on, with the nodes' clocks
 //! - [`metadata`]: policies, users and virtual hosts, and what each node has of them
 //! - [`recover`]: waiting for a whole cluster, and the restart that `ignore` needs
-//! - [`collect`]: logs and configuration come home
+//! - [`collect`]: logs and configuration come home, and [`queues`]: what each node says of all of its queues
 
 pub mod collect;
 mod config;
@@ -16,6 +16,7 @@ pub mod deploy;
 mod evaluate;
 mod metadata;
 mod packages;
+mod queues;
 mod ready;
 pub mod recover;
 mod setup;
