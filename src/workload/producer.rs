@@ -11,6 +11,7 @@ use super::ledger::Ledger;
 use super::load::{ClientSummary, LoadContext};
 use super::message::Codec;
 use super::publisher::{ChannelWire, Message, Publisher, SenderWire, Wire};
+use super::reconnects::Reconnects;
 use super::{Endpoint, sleep_until, told};
 use crate::history::operation::{Cause, Nanos};
 use crate::scenario::Protocol;
@@ -57,20 +58,16 @@ impl Producer {
     }
 
     async fn run_by<W: Wire>(mut self) -> ClientSummary {
-        let mut reconnects = 0;
-        let mut failures = 0u32;
+        let mut reconnects = Reconnects::new(self.context.workload.reconnects);
         let gave_up = loop {
+            let before = self.connections;
             let reason = match self.connect::<W>().await {
                 None => break None,
-                Some(Err(reason)) => {
-                    failures += 1;
-                    reason
-                }
+                Some(Err(reason)) => reason,
                 Some(Ok(publisher)) => {
-                    if failures > 0 {
-                        self.note(format!("connected after {failures} failed attempts"));
+                    if let Some(failed) = reconnects.connected() {
+                        self.note(format!("connected after {failed} failed attempts"));
                     }
-                    failures = 0;
                     match self.session(publisher).await {
                         End::Over => break None,
                         End::Lost(reason) => reason,
@@ -80,13 +77,11 @@ impl Producer {
             if self.is_over() {
                 break None;
             }
-            if reconnects == self.context.workload.reconnects {
-                break Some(format!("{reconnects} reconnects did not suffice: {reason}"));
+            match reconnects.lost(self.connections > before, &reason) {
+                Ok(true) => self.note(format!("{reason}; reconnecting")),
+                Ok(false) => {}
+                Err(reason) => break Some(reason),
             }
-            if failures <= 1 {
-                self.note(format!("{reason}; reconnecting"));
-            }
-            reconnects += 1;
             self.pause().await;
         };
         if let Some(reason) = &gave_up {

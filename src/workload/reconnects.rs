@@ -5,8 +5,10 @@
 pub(super) struct Reconnects {
     allowed: u32,
     made: u32,
-    /// In a row.
+    /// In a row, the loss of the connection before them included.
     failures: u32,
+    /// Of these, attempts to connect.
+    refused: u32,
 }
 
 impl Reconnects {
@@ -16,6 +18,7 @@ impl Reconnects {
             allowed,
             made: 0,
             failures: 0,
+            refused: 0,
         }
     }
 
@@ -29,7 +32,13 @@ impl Reconnects {
         }
         self.made += 1;
         self.failures = if was_connected { 1 } else { self.failures + 1 };
+        self.refused = if was_connected { 0 } else { self.refused + 1 };
         Ok(self.failures == 1)
+    }
+
+    /// There is a connection; after how many attempts that failed, where that is news.
+    pub(super) fn connected(&mut self) -> Option<u32> {
+        Some(std::mem::take(&mut self.refused)).filter(|refused| *refused > 0)
     }
 }
 
@@ -44,6 +53,10 @@ mod tests {
             .map(|was_connected| reconnects.lost(was_connected, "refused"))
             .into();
         assert_eq!(told, [Ok(true), Ok(false), Ok(true), Ok(false)]);
+        assert_eq!(
+            (reconnects.connected(), reconnects.connected()),
+            (Some(1), None)
+        );
         let gave_up = reconnects.lost(true, "refused").unwrap_err();
         assert_eq!(gave_up, "4 reconnects did not suffice: refused");
     }
