@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::slice;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jtest::check::Verdict;
@@ -18,7 +18,11 @@ use jtest::workload::{drain, queue};
 use crate::bench::{Bench, Broker, bench, workload};
 use crate::proxy::{Defect, Plan, Proxy};
 
-const MESSAGES: u64 = 3_000;
+/// How many messages a load has; `JTEST_MESSAGES` asks for another number.
+static MESSAGES: LazyLock<u64> = LazyLock::new(|| {
+    let asked = std::env::var("JTEST_MESSAGES").ok();
+    asked.map_or(3_000, |count| count.parse().unwrap())
+});
 
 /// What the accounting says of a load through a proxy that treats these messages so.
 async fn judged(
@@ -27,7 +31,7 @@ async fn judged(
     places: BTreeSet<u64>,
 ) -> (Verdict, TotalQueue, BTreeSet<Value>) {
     let name = "treated";
-    let mut work = workload(Amount::Messages(MESSAGES), 100);
+    let mut work = workload(Amount::Messages(*MESSAGES), 100);
     work.confirm_timeout = Duration::from_secs(2);
     work.reconnect_pause = Duration::from_millis(50);
     let Bench {
@@ -110,6 +114,11 @@ async fn is_found(broker: &Broker, defect: Defect, places: BTreeSet<u64>) {
             );
             assert_eq!(data.nacked_received, count, "{told}");
         }
+        Defect::ReturnKept => {
+            assert_eq!(verdict, Verdict::Invalid, "{told}");
+            let unexpected: BTreeSet<Value> = data.unexpected_values.iter().copied().collect();
+            assert_eq!((data.counts.fail, unexpected), (count, treated), "{told}");
+        }
         // One may cut off others that were on their way.
         Defect::Hang | Defect::Close => {
             assert_eq!((verdict, data.lost), (Verdict::Valid, Some(0)), "{told}");
@@ -117,7 +126,7 @@ async fn is_found(broker: &Broker, defect: Defect, places: BTreeSet<u64>) {
         }
         Defect::Reorder | Defect::Delay => {
             assert_eq!((verdict, data.lost), (Verdict::Valid, Some(0)), "{told}");
-            assert_eq!((data.confirmed, data.duplicates), (MESSAGES, 0), "{told}");
+            assert_eq!((data.confirmed, data.duplicates), (*MESSAGES, 0), "{told}");
         }
     }
 }
@@ -125,14 +134,14 @@ async fn is_found(broker: &Broker, defect: Defect, places: BTreeSet<u64>) {
 /// One in the middle; or many, spread evenly.
 fn places(count: u64) -> BTreeSet<u64> {
     (0..count)
-        .map(|n| (2 * n + 1) * MESSAGES / (2 * count))
+        .map(|n| (2 * n + 1) * *MESSAGES / (2 * count))
         .collect()
 }
 
 pub async fn a_clean_pass_is_valid(broker: Broker) {
     let (verdict, data, _) = judged(&broker, None, BTreeSet::new()).await;
     assert_eq!(verdict, Verdict::Valid, "{data:?}");
-    assert_eq!((data.confirmed, data.received), (MESSAGES, MESSAGES));
+    assert_eq!((data.confirmed, data.received), (*MESSAGES, *MESSAGES));
     assert_eq!((data.duplicates, data.foreign), (0, 0));
 }
 
@@ -142,6 +151,7 @@ pub async fn what_a_broker_must_not_do_to_a_message_is_found(broker: Broker) {
         Defect::Repeat,
         Defect::Invent,
         Defect::Corrupt,
+        Defect::ReturnKept,
     ] {
         is_found(&broker, defect, places(1)).await;
         is_found(&broker, defect, places(200)).await;

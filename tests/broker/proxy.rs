@@ -22,6 +22,7 @@ const BODY: u8 = 3;
 const END: u8 = 0xce;
 
 const PUBLISH: (u16, u16) = (60, 40);
+const RETURN: (u16, u16) = (60, 50);
 const ACK: (u16, u16) = (60, 80);
 const NACK: (u16, u16) = (60, 120);
 const SELECT_OK: (u16, u16) = (85, 11);
@@ -42,6 +43,8 @@ pub enum Defect {
     Corrupt,
     /// Tells the client that it was refused, and keeps it.
     NackKept,
+    /// Returns it to the client as unroutable, and keeps it.
+    ReturnKept,
     /// Never answers.
     Hang,
     /// Gives it to the broker after the one behind it.
@@ -171,6 +174,23 @@ impl Frame {
         payload.extend(method.1.to_be_bytes());
         payload.extend(tag.to_be_bytes());
         payload.push(0);
+        Self {
+            kind: METHOD,
+            channel,
+            payload,
+        }
+    }
+
+    /// What tells a client that the message after it is unroutable.
+    fn unroutable(channel: u16) -> Self {
+        let mut payload = Vec::new();
+        payload.extend(RETURN.0.to_be_bytes());
+        payload.extend(RETURN.1.to_be_bytes());
+        payload.extend(312u16.to_be_bytes());
+        for text in ["NO_ROUTE", "", "a queue"] {
+            payload.push(u8::try_from(text.len()).unwrap());
+            payload.extend(text.bytes());
+        }
         Self {
             kind: METHOD,
             channel,
@@ -344,6 +364,16 @@ impl ClientSide {
                 return self.give(message, Answer::Pass(number)).await;
             }
             Some((Defect::NackKept, _)) => return self.give(message, Answer::Nack(number)).await,
+            Some((Defect::ReturnKept, _)) => {
+                let channel = message[0].channel;
+                let returned = [Frame::unroutable(channel)];
+                let ack = [Frame::answer(ACK, channel, number)];
+                // In one piece: no other frame of the channel may come between a method and its content.
+                let frames = returned.iter().chain(&message[1..]).chain(&ack);
+                let bytes = frames.flat_map(Frame::bytes).collect();
+                return self.answers.send(bytes).await.is_ok()
+                    && self.give(message, Answer::Swallow).await;
+            }
             Some((Defect::Hang, _)) => return self.give(message, Answer::Swallow).await,
             Some((Defect::Corrupt, _)) => {
                 let last = message.last_mut().unwrap();
