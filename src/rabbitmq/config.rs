@@ -11,6 +11,11 @@ use crate::scenario::{Cluster, PartitionHandling, QueueType};
 /// stops a lab.
 const DISK_FREE_LIMIT: &str = "50MB";
 
+/// How often, and how many milliseconds apart, a broker that discovers its peers under a lock asks them for a
+/// cluster before it begins one. All start at once and from nothing, so the first finds none; by default it asks for
+/// 5 s, and the others wait for the lock, in steps that double.
+const RETRIES_UNDER_LOCK: (u32, u32) = (4, 100);
+
 /// What one node's files say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeFiles {
@@ -62,13 +67,19 @@ pub fn erlang_names(nodes: &[&NodeName]) -> BTreeMap<NodeName, String> {
 }
 
 /// The files of the node of that name in a cluster of `peers`, itself included.
-pub fn render(erlang_name: &str, peers: &[Peer], cluster: &Cluster, queue: QueueType) -> NodeFiles {
+pub fn render(
+    erlang_name: &str,
+    peers: &[Peer],
+    cluster: &Cluster,
+    queue: QueueType,
+    discovers_under_lock: bool,
+) -> NodeFiles {
     let plugins = match queue {
         QueueType::Stream => "[rabbitmq_stream].\n",
         _ => "",
     };
     NodeFiles {
-        rabbitmq_conf: rabbitmq_conf(peers, cluster),
+        rabbitmq_conf: rabbitmq_conf(peers, cluster, discovers_under_lock),
         advanced_config: format!(
             "%% Written by jtest.\n[{{kernel, [{{net_ticktime, {}}}]}}].\n",
             cluster.net_ticktime_s
@@ -88,7 +99,7 @@ fn env_conf(erlang_name: &str, plugins: &str) -> String {
     text
 }
 
-fn rabbitmq_conf(peers: &[Peer], cluster: &Cluster) -> String {
+fn rabbitmq_conf(peers: &[Peer], cluster: &Cluster, discovers_under_lock: bool) -> String {
     let handling = match cluster.partition_handling {
         PartitionHandling::Ignore => "ignore",
         PartitionHandling::PauseMinority => "pause_minority",
@@ -102,8 +113,16 @@ fn rabbitmq_conf(peers: &[Peer], cluster: &Cluster) -> String {
          log.file.level = info\n\
          cluster_formation.peer_discovery_backend = classic_config\n"
     );
-    for (number, peer) in peers.iter().enumerate() {
+    if discovers_under_lock {
+        let (retries, interval) = RETRIES_UNDER_LOCK;
         // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "cluster_formation.discovery_retry_limit = {retries}\n\
+             cluster_formation.discovery_retry_interval = {interval}\n"
+        );
+    }
+    for (number, peer) in peers.iter().enumerate() {
         let _ = writeln!(
             text,
             "cluster_formation.classic_config.nodes.{} = {}",
@@ -178,7 +197,7 @@ mod tests {
             systemd_restart: false,
             deploy_timeout: Duration::from_secs(60),
         };
-        let files = render("rabbit@n2", &peers, &cluster, QueueType::Stream);
+        let files = render("rabbit@n2", &peers, &cluster, QueueType::Stream, true);
         insta::assert_snapshot!(format!(
             "{}---\n{}---\n{}---\n{}---\n{}---\n{}",
             files.rabbitmq_conf,
@@ -194,6 +213,8 @@ mod tests {
         disk_free_limit.absolute = 50MB
         log.file.level = info
         cluster_formation.peer_discovery_backend = classic_config
+        cluster_formation.discovery_retry_limit = 4
+        cluster_formation.discovery_retry_interval = 100
         cluster_formation.classic_config.nodes.1 = rabbit@n1
         cluster_formation.classic_config.nodes.2 = rabbit@n2
         ---

@@ -25,8 +25,8 @@ use crate::workload::Credentials;
 
 const INSTALL: &str = include_str!("install.sh");
 const CONFIGURE: &str = include_str!("configure.sh");
-const RESTART: &str = include_str!("restart.sh");
-const TEARDOWN: &str = include_str!("teardown.sh");
+const RESTART: &str = concat!(include_str!("kill.sh"), include_str!("restart.sh"));
+const TEARDOWN: &str = concat!(include_str!("kill.sh"), include_str!("teardown.sh"));
 
 const INSTALL_DEADLINE: Duration = Duration::from_secs(600);
 const CONFIGURE_DEADLINE: Duration = Duration::from_secs(60);
@@ -100,7 +100,7 @@ impl Broker {
             broker
                 .install(cluster, &coming, packages.as_ref(), emit)
                 .await?;
-            if broker.configure(cluster, &found).await? {
+            if broker.configure(cluster, &found, &coming).await? {
                 emit.note(None, "the cluster is as it should be".to_owned());
                 match broker.set_up(FOUND_WHOLE_DEADLINE, emit).await {
                     Ok(()) => return Ok(broker),
@@ -159,14 +159,17 @@ impl Broker {
         &self,
         cluster: &Cluster,
         found: &BTreeMap<NodeName, Found>,
+        coming: &BTreeMap<NodeName, Coming>,
     ) -> Result<bool, DeployError> {
         let peers = self.peers(found);
+        let discovers_under_lock = coming.values().all(Coming::discovers_under_lock);
         let answers = on_all(self.members.iter(), |member| {
             let files = config::render(
                 &self.erlang_name(&member.name),
                 &peers,
                 cluster,
                 self.queue.kind,
+                discovers_under_lock,
             );
             configure(&files)
         })

@@ -4,12 +4,8 @@ state=/var/lib/jtest
 : >"$state/stale"
 systemctl daemon-reload
 systemctl unmask --quiet rabbitmq-server 2>/dev/null || true
+rabbit_kill
 systemctl reset-failed rabbitmq-server 2>/dev/null || true
-# Nothing it could write on its way down is kept. The stop ends systemd's own wish to start it again; one that systemd
-# was faster with, and that hangs, must not hang us.
-systemctl kill --signal=SIGKILL rabbitmq-server 2>/dev/null || true
-timeout 20 systemctl stop rabbitmq-server || systemctl kill --signal=SIGKILL rabbitmq-server || true
-timeout 20 systemctl stop rabbitmq-server || true
 rm -rf /var/lib/rabbitmq/mnesia
 cookie=$(cat)
 for file in "$state/cookie" /var/lib/rabbitmq/.erlang.cookie; do

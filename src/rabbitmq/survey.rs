@@ -157,6 +157,13 @@ impl Coming {
     pub fn limits_deliveries(&self) -> bool {
         self.parsed().is_some_and(|version| version.major >= 4)
     }
+
+    /// Whether only one broker at a time looks for a cluster to join, so that two cannot begin one each. Earlier ones have no
+    /// lock for it, and later ones take it after they have chosen whom to join.
+    pub fn discovers_under_lock(&self) -> bool {
+        self.parsed()
+            .is_some_and(|version| version.major == 3 && (9..13).contains(&version.minor))
+    }
 }
 
 /// What a host would come to, or why it cannot.
@@ -324,4 +331,29 @@ fn differences(existing: &Existing, cluster: &Cluster) -> impl Iterator<Item = S
     ]
     .into_iter()
     .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_known_by_the_version() {
+        let found = [
+            "3.8.9-3",
+            "3.9.0",
+            "3.10.8-1.1+deb12u1",
+            "3.12.14",
+            "3.13.0",
+            "4.0.5-6",
+        ]
+        .map(|version| {
+            let coming = Coming {
+                version: Some(version.to_owned()),
+                is_there: false,
+            };
+            coming.discovers_under_lock()
+        });
+        assert_eq!(found, [false, true, true, true, false, false]);
+    }
 }

@@ -34,10 +34,12 @@ if [ ! -d "$state" ]; then
   if systemctl is-active --quiet rabbitmq-server 2>/dev/null; then echo broker; fi
   exit 0
 fi
-timeout 20 systemctl stop rabbitmq-server 2>/dev/null || systemctl kill --signal=SIGKILL rabbitmq-server 2>/dev/null || true
 if [ -s "$state/cookie" ]; then
+  rabbit_kill
   rm -rf /var/lib/rabbitmq/mnesia
   echo 'the broker and its data'
+else
+  timeout 20 systemctl stop rabbitmq-server 2>/dev/null || systemctl kill --signal=SIGKILL rabbitmq-server 2>/dev/null || true
 fi
 for original in "$state"/original/*; do
   [ -e "$original" ] || continue
