@@ -71,6 +71,7 @@ fn traces() -> Vec<String> {
         &[
             "/sys/fs/cgroup",
             "/run",
+            "-ignore_readdir_race",
             "-maxdepth",
             "4",
             "-name",
