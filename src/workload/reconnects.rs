@@ -5,9 +5,7 @@
 pub(super) struct Reconnects {
     allowed: u32,
     made: u32,
-    /// In a row, the loss of the connection before them included.
-    failures: u32,
-    /// Of these, attempts to connect.
+    /// Attempts to connect that failed in a row.
     refused: u32,
 }
 
@@ -17,12 +15,12 @@ impl Reconnects {
         Self {
             allowed,
             made: 0,
-            failures: 0,
             refused: 0,
         }
     }
 
-    /// A connection was lost, or none was made. Says whether that is news, and why it has to give up.
+    /// A connection was lost, or none was made. Says whether that is news, as a loss and the first failure after it are; or
+    /// why the client has to give up.
     pub(super) fn lost(&mut self, was_connected: bool, reason: &str) -> Result<bool, String> {
         if self.made == self.allowed {
             return Err(format!(
@@ -31,9 +29,8 @@ impl Reconnects {
             ));
         }
         self.made += 1;
-        self.failures = if was_connected { 1 } else { self.failures + 1 };
         self.refused = if was_connected { 0 } else { self.refused + 1 };
-        Ok(self.failures == 1)
+        Ok(self.refused <= 1)
     }
 
     /// There is a connection; after how many attempts that failed, where that is news.
@@ -52,7 +49,7 @@ mod tests {
         let told: Vec<_> = [false, false, true, false]
             .map(|was_connected| reconnects.lost(was_connected, "refused"))
             .into();
-        assert_eq!(told, [Ok(true), Ok(false), Ok(true), Ok(false)]);
+        assert_eq!(told, [Ok(true), Ok(false), Ok(true), Ok(true)]);
         assert_eq!(
             (reconnects.connected(), reconnects.connected()),
             (Some(1), None)
