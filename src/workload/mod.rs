@@ -35,14 +35,12 @@ mod receipts;
 mod reconnects;
 pub mod stream;
 pub mod tally;
+mod wake;
 mod window;
 
-use std::time::Duration;
-
 use tokio::sync::watch;
-use tokio::time::sleep;
 
-use crate::history::operation::{Entry, Nanos};
+use crate::history::operation::Entry;
 use crate::history::recorder::Recorder;
 use crate::inventory::{NodeName, Secret};
 
@@ -81,17 +79,6 @@ pub trait Record: Send + Sync {
 impl Record for Recorder {
     fn record(&self, entry: Entry) {
         Recorder::record(self, entry);
-    }
-}
-
-/// Returns at the moment that is due, with no such moment never.
-async fn sleep_until(now: Nanos, due: Option<Nanos>) {
-    match due {
-        Some(due) => {
-            let nanos = u64::try_from(due.saturating_sub(now)).unwrap_or(0);
-            sleep(Duration::from_nanos(nanos)).await;
-        }
-        None => std::future::pending().await,
     }
 }
 

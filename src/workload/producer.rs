@@ -12,7 +12,8 @@ use super::load::{ClientSummary, LoadContext};
 use super::message::Codec;
 use super::publisher::{ChannelWire, Message, Publisher, SenderWire, Wire};
 use super::reconnects::Reconnects;
-use super::{Endpoint, sleep_until, told};
+use super::wake::Wake;
+use super::{Endpoint, told};
 use crate::history::operation::{Cause, Nanos};
 use crate::scenario::Protocol;
 
@@ -112,7 +113,7 @@ impl Producer {
         self.ledger.begin(process);
         self.connections += 1;
         self.pace.skip_to(self.context.clock.now());
-        let mut stop = self.context.stop.clone();
+        let mut wake = Wake::new(self.context.stop.clone());
         loop {
             let now = self.context.clock.now();
             let over = self.is_over();
@@ -133,7 +134,7 @@ impl Producer {
                 }
             };
             let ends_at = self.ends_at.filter(|_| !over);
-            let wake = [self.ledger.next_deadline(), due, ends_at];
+            let moments = [self.ledger.next_deadline(), due, ends_at];
             tokio::select! {
                 biased;
                 batch = publisher.observe() => {
@@ -142,8 +143,7 @@ impl Producer {
                         return self.end_lost(reason);
                     }
                 }
-                () = told(&mut stop), if !over => {}
-                () = sleep_until(now, wake.into_iter().flatten().min()) => {}
+                () = wake.by(now, moments.into_iter().flatten().min()) => {}
             }
         }
     }

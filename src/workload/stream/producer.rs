@@ -11,7 +11,8 @@ use super::super::load::{ClientSummary, LoadContext};
 use super::super::message::{AttemptId, Codec};
 use super::super::publisher::Batch;
 use super::super::reconnects::Reconnects;
-use super::super::{Endpoint, sleep_until, told};
+use super::super::wake::Wake;
+use super::super::{Endpoint, told};
 use super::link::{Push, StreamLink};
 use crate::history::operation::{Cause, Nanos};
 
@@ -110,7 +111,7 @@ impl StreamProducer {
     }
 
     async fn publish_on(&mut self, link: &mut StreamLink) -> Result<(), String> {
-        let mut stop = self.context.stop.clone();
+        let mut wake = Wake::new(self.context.stop.clone());
         let mut waiting = Waiting::new();
         loop {
             let now = self.context.clock.now();
@@ -132,12 +133,11 @@ impl StreamProducer {
                 self.publish_if_due(link, &mut waiting, now).await?
             };
             let ends_at = self.ends_at.filter(|_| !over);
-            let wake = [self.ledger.next_deadline(), due, ends_at];
+            let moments = [self.ledger.next_deadline(), due, ends_at];
             tokio::select! {
                 biased;
                 push = link.push() => self.take(push, &mut waiting)?,
-                () = told(&mut stop), if !over => {}
-                () = sleep_until(now, wake.into_iter().flatten().min()) => {}
+                () = wake.by(now, moments.into_iter().flatten().min()) => {}
             }
         }
     }
