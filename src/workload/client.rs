@@ -11,11 +11,11 @@ use lapin::{BasicProperties, Confirmation};
 use tokio::time::{sleep, timeout};
 
 use super::amqp::Link;
+use super::connections::Connections;
 use super::demand::{Due, Pace};
 use super::ledger::Counts;
 use super::load::{ClientSummary, LoadContext};
 use super::message::{AttemptId, Codec};
-use super::reconnects::Reconnects;
 use super::{Endpoint, told};
 use crate::history::object::Object;
 use crate::history::operation::{Action, Cause, Entry, Nanos, Phase};
@@ -54,7 +54,7 @@ pub(super) struct Client {
     pace: Pace,
     left: Option<u64>,
     ends_at: Option<Nanos>,
-    connections: u32,
+    connections: Connections,
     counts: Counts,
     /// When the operation began that is under way.
     begun: Nanos,
@@ -79,7 +79,7 @@ impl Client {
             pace: Pace::new(context.workload.rate, start),
             left,
             ends_at,
-            connections: 0,
+            connections: Connections::new(&context, &endpoint.name, format!("client {number}")),
             counts: Counts::default(),
             begun: 0,
             endpoint,
@@ -105,10 +105,8 @@ impl Client {
 
     /// Takes its steps until its work is done, the run stops or its last reconnect fails.
     pub(super) async fn run(mut self, mut steps: impl Steps) -> (u32, ClientSummary) {
-        let mut reconnects = Reconnects::new(self.context.workload.reconnects);
         let mut gave_up = None;
         while !self.is_over() {
-            let connections = self.connections;
             let Err(reason) = self.session(&mut steps).await else {
                 continue;
             };
@@ -116,21 +114,16 @@ impl Client {
             if self.is_over() {
                 break;
             }
-            match reconnects.lost(self.connections > connections, &reason) {
-                Ok(true) => self.note(&format!("{reason}; reconnecting")),
-                Ok(false) => {}
-                Err(reason) => {
-                    self.note(&format!("gave up: {reason}"));
-                    gave_up = Some(reason);
-                    break;
-                }
+            if let Err(reason) = self.connections.lost(&reason) {
+                gave_up = Some(reason);
+                break;
             }
             self.rest(self.context.workload.reconnect_pause).await;
         }
         let summary = ClientSummary {
             node: self.endpoint.name.clone(),
             counts: self.counts,
-            connections: self.connections,
+            connections: self.connections.count(),
             gave_up,
         };
         (self.number, summary)
@@ -159,7 +152,7 @@ impl Client {
         let link = Link::open_confirming(&self.endpoint, &self.context.credentials, &name)
             .await
             .map_err(|error| error.to_string())?;
-        self.connections += 1;
+        self.connections.made();
         Ok(link)
     }
 
@@ -319,18 +312,13 @@ impl Client {
         let took = (entry.phase == Phase::Ok).then(|| time - self.begun);
         let node = self.endpoint.index;
         self.context.tally.operated(node, entry.phase, took);
-        let connection = self.connections.saturating_sub(1);
+        let connection = self.connections.count().saturating_sub(1);
         self.context.recorder.record(Entry {
             time,
             process: self.context.process(self.number, connection),
             node,
             ..entry
         });
-    }
-
-    fn note(&self, text: &str) {
-        let text = format!("client {}: {text}", self.number);
-        self.context.emit.note(Some(&self.endpoint.name), text);
     }
 
     async fn rest(&self, length: Duration) {

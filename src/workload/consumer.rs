@@ -15,10 +15,10 @@ use tokio::time::{sleep, timeout};
 
 use super::amqp::Link;
 use super::client::answer;
+use super::connections::Connections;
 use super::ledger::Counts;
 use super::load::{ClientSummary, LoadContext};
 use super::receipts::Receipts;
-use super::reconnects::Reconnects;
 use super::{Endpoint, told};
 use crate::history::operation::{Action, Cause, Phase};
 use crate::scenario::Receiving;
@@ -42,7 +42,7 @@ pub(super) struct Consumer {
     /// Raised when all producers have ended.
     ended: watch::Receiver<bool>,
     receipts: Receipts,
-    connections: u32,
+    connections: Connections,
 }
 
 impl Consumer {
@@ -53,11 +53,12 @@ impl Consumer {
         context: LoadContext,
         ended: watch::Receiver<bool>,
     ) -> Self {
+        let number = context.producers().saturating_add(place);
         let queues = context.queue.names();
         let count = u32::from(context.queue.count.max(1));
         let queue = u16::try_from(place % count).unwrap_or(0);
         Self {
-            number: context.producers().saturating_add(place),
+            number,
             queue: queues.get(usize::from(queue)).cloned().unwrap_or_default(),
             subscribes: match context.workload.consumers.by {
                 Receiving::Push => true,
@@ -65,7 +66,7 @@ impl Consumer {
                 Receiving::Mixed => (place / count).is_multiple_of(2),
             },
             receipts: Receipts::new(&context, endpoint.index, queue),
-            connections: 0,
+            connections: Connections::new(&context, &endpoint.name, format!("consumer {number}")),
             endpoint,
             context,
             ended,
@@ -75,9 +76,7 @@ impl Consumer {
     /// Reads until the producers have ended or its last reconnect fails; with its number.
     pub(super) async fn run(mut self) -> (u32, ClientSummary) {
         let mut ended = self.ended.clone();
-        let mut reconnects = Reconnects::new(self.context.workload.reconnects);
         let gave_up = loop {
-            let before = self.connections;
             let Err((cause, reason)) = self.session().await else {
                 break None;
             };
@@ -85,13 +84,8 @@ impl Consumer {
             if *self.ended.borrow() {
                 break None;
             }
-            match reconnects.lost(self.connections > before, &reason) {
-                Ok(true) => self.note(&format!("{reason}; reconnecting")),
-                Ok(false) => {}
-                Err(reason) => {
-                    self.note(&format!("gave up: {reason}"));
-                    break Some(reason);
-                }
+            if let Err(reason) = self.connections.lost(&reason) {
+                break Some(reason);
             }
             tokio::select! {
                 () = told(&mut ended) => {}
@@ -101,7 +95,7 @@ impl Consumer {
         let summary = ClientSummary {
             node: self.endpoint.name.clone(),
             counts: Counts::default(),
-            connections: self.connections,
+            connections: self.connections.count(),
             gave_up,
         };
         (self.number, summary)
@@ -117,9 +111,8 @@ impl Consumer {
             link = Link::open(&self.endpoint, &self.context.credentials, &name) => link,
         };
         let link = link.map_err(|error| (Cause::ConnectionLost, error.to_string()))?;
-        let process = self.context.process(self.number, self.connections);
+        let process = self.context.process(self.number, self.connections.made());
         self.receipts.begin(process);
-        self.connections += 1;
         if self.subscribes {
             self.read(&link).await?;
         } else {
@@ -281,11 +274,6 @@ impl Consumer {
 
     fn ack_batch(&self) -> usize {
         usize::from(self.context.workload.consumers.ack_batch.max(1))
-    }
-
-    fn note(&self, text: &str) {
-        let text = format!("consumer {}: {text}", self.number);
-        self.context.emit.note(Some(&self.endpoint.name), text);
     }
 }
 

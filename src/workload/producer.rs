@@ -6,12 +6,12 @@
 
 use tokio::time::sleep;
 
+use super::connections::Connections;
 use super::demand::{Demand, Due, Pace};
 use super::ledger::Ledger;
 use super::load::{ClientSummary, LoadContext};
 use super::message::Codec;
 use super::publisher::{ChannelWire, Message, Publisher, SenderWire, Wire};
-use super::reconnects::Reconnects;
 use super::wake::Wake;
 use super::{Endpoint, told};
 use crate::history::operation::{Cause, Nanos};
@@ -25,7 +25,7 @@ pub(super) struct Producer {
     pace: Pace,
     ends_at: Option<Nanos>,
     ledger: Ledger,
-    connections: u32,
+    connections: Connections,
 }
 
 enum End {
@@ -45,7 +45,7 @@ impl Producer {
             pace: Pace::new(workload.rate, start),
             ends_at,
             ledger: Ledger::new(&context, endpoint.index, demand),
-            connections: 0,
+            connections: Connections::new(&context, &endpoint.name, format!("producer {number}")),
             endpoint,
             context,
         }
@@ -59,35 +59,23 @@ impl Producer {
     }
 
     async fn run_by<W: Wire>(mut self) -> ClientSummary {
-        let mut reconnects = Reconnects::new(self.context.workload.reconnects);
         let gave_up = loop {
-            let before = self.connections;
             let reason = match self.connect::<W>().await {
                 None => break None,
                 Some(Err(reason)) => reason,
-                Some(Ok(publisher)) => {
-                    if let Some(failed) = reconnects.connected() {
-                        self.note(format!("connected after {failed} failed attempts"));
-                    }
-                    match self.session(publisher).await {
-                        End::Over => break None,
-                        End::Lost(reason) => reason,
-                    }
-                }
+                Some(Ok(publisher)) => match self.session(publisher).await {
+                    End::Over => break None,
+                    End::Lost(reason) => reason,
+                },
             };
             if self.is_over() {
                 break None;
             }
-            match reconnects.lost(self.connections > before, &reason) {
-                Ok(true) => self.note(format!("{reason}; reconnecting")),
-                Ok(false) => {}
-                Err(reason) => break Some(reason),
+            if let Err(reason) = self.connections.lost(&reason) {
+                break Some(reason);
             }
             self.pause().await;
         };
-        if let Some(reason) = &gave_up {
-            self.note(format!("gave up: {reason}"));
-        }
         self.summary(gave_up)
     }
 
@@ -109,9 +97,8 @@ impl Producer {
     }
 
     async fn session<W: Wire>(&mut self, mut publisher: Publisher<W>) -> End {
-        let process = self.context.process(self.number, self.connections);
+        let process = self.context.process(self.number, self.connections.made());
         self.ledger.begin(process);
-        self.connections += 1;
         self.pace.skip_to(self.context.clock.now());
         let mut wake = Wake::new(self.context.stop.clone());
         loop {
@@ -209,17 +196,12 @@ impl Producer {
                 .is_some_and(|ends_at| ends_at <= self.context.clock.now())
     }
 
-    fn note(&self, text: String) {
-        let text = format!("producer {}: {text}", self.number);
-        self.context.emit.note(Some(&self.endpoint.name), text);
-    }
-
     fn summary(self, gave_up: Option<String>) -> ClientSummary {
         let counts = self.ledger.counts();
         ClientSummary {
             node: self.endpoint.name.clone(),
             counts,
-            connections: self.connections,
+            connections: self.connections.count(),
             gave_up,
         }
     }

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use tokio::time::sleep;
 
 use super::super::attempts::{Answer, Carried, Order};
+use super::super::connections::Connections;
 use super::super::demand::{Demand, Due, Pace};
 use super::super::ledger::Ledger;
 use super::super::load::{ClientSummary, LoadContext};
 use super::super::message::{AttemptId, Codec};
 use super::super::publisher::Batch;
-use super::super::reconnects::Reconnects;
 use super::super::wake::Wake;
 use super::super::{Endpoint, told};
 use super::link::{Push, StreamLink};
@@ -25,7 +25,7 @@ pub(super) struct StreamProducer {
     pace: Pace,
     ends_at: Option<Nanos>,
     ledger: Ledger,
-    connections: u32,
+    connections: Connections,
 }
 
 /// The publishing ids that wait for the broker's answer.
@@ -43,26 +43,22 @@ impl StreamProducer {
             pace: Pace::new(workload.rate, start),
             ends_at,
             ledger: Ledger::new(&context, endpoint.index, demand),
-            connections: 0,
+            connections: Connections::new(&context, &endpoint.name, format!("producer {number}")),
             endpoint,
             context,
         }
     }
 
     pub(super) async fn run(mut self) -> ClientSummary {
-        let mut reconnects = Reconnects::new(self.context.workload.reconnects);
         let gave_up = loop {
-            let before = self.connections;
             let Err(reason) = self.session().await else {
                 break None;
             };
             if self.is_over() {
                 break None;
             }
-            match reconnects.lost(self.connections > before, &reason) {
-                Ok(true) => self.note(&format!("{reason}; reconnecting")),
-                Ok(false) => {}
-                Err(reason) => break Some(reason),
+            if let Err(reason) = self.connections.lost(&reason) {
+                break Some(reason);
             }
             let mut stop = self.context.stop.clone();
             tokio::select! {
@@ -70,13 +66,10 @@ impl StreamProducer {
                 () = sleep(self.context.workload.reconnect_pause) => {}
             }
         };
-        if let Some(reason) = &gave_up {
-            self.note(&format!("gave up: {reason}"));
-        }
         ClientSummary {
             node: self.endpoint.name.clone(),
             counts: self.ledger.counts(),
-            connections: self.connections,
+            connections: self.connections.count(),
             gave_up,
         }
     }
@@ -97,9 +90,8 @@ impl StreamProducer {
             () = told(&mut stop) => return Ok(()),
             link = opening => link?,
         };
-        self.ledger
-            .begin(self.context.process(self.number, self.connections));
-        self.connections += 1;
+        let process = self.context.process(self.number, self.connections.made());
+        self.ledger.begin(process);
         self.pace.skip_to(self.context.clock.now());
         let ended = self.publish_on(&mut link).await;
         let cause = match &ended {
@@ -194,10 +186,5 @@ impl StreamProducer {
     fn is_over(&self) -> bool {
         let now = self.context.clock.now();
         self.context.is_stopped() || self.ends_at.is_some_and(|ends_at| ends_at <= now)
-    }
-
-    fn note(&self, text: &str) {
-        let text = format!("producer {}: {text}", self.number);
-        self.context.emit.note(Some(&self.endpoint.name), text);
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::super::connections::Connections;
 use super::super::ledger::Counts;
 use super::super::load::{ClientSummary, LoadContext};
 use super::super::message::{AttemptId, Codec};
-use super::super::reconnects::Reconnects;
 use super::super::{Credentials, Endpoint, Record, Tally, told};
 use super::link::{Push, StreamLink};
 use crate::clock::RunClock;
@@ -131,7 +131,7 @@ pub(super) struct LoadReader {
     reading: Reading,
     /// Raised when all producers have ended.
     ended: watch::Receiver<bool>,
-    connections: u32,
+    connections: Connections,
 }
 
 impl LoadReader {
@@ -141,8 +141,10 @@ impl LoadReader {
         context: LoadContext,
         ended: watch::Receiver<bool>,
     ) -> Self {
+        let number = context.producers().saturating_add(place);
+        let connections = Connections::new(&context, &endpoint.name, format!("reader {number}"));
         Self {
-            number: context.producers().saturating_add(place),
+            number,
             reading: Reading::new(
                 &context.run_id,
                 &context.recorder,
@@ -154,7 +156,7 @@ impl LoadReader {
             endpoint,
             context,
             ended,
-            connections: 0,
+            connections,
         }
     }
 
@@ -169,7 +171,7 @@ impl LoadReader {
         let summary = ClientSummary {
             node: self.endpoint.name.clone(),
             counts: Counts::default(),
-            connections: self.connections,
+            connections: self.connections.count(),
             gave_up,
         };
         (self.number, summary)
@@ -177,17 +179,10 @@ impl LoadReader {
 
     /// Reads on one connection after the other; why it gave up.
     async fn read(&mut self) -> String {
-        let mut reconnects = Reconnects::new(self.context.workload.reconnects);
         loop {
-            let before = self.connections;
             let reason = self.session().await;
-            match reconnects.lost(self.connections > before, &reason) {
-                Ok(true) => self.note(&format!("{reason}; reconnecting")),
-                Ok(false) => {}
-                Err(reason) => {
-                    self.note(&format!("gave up: {reason}"));
-                    return reason;
-                }
+            if let Err(reason) = self.connections.lost(&reason) {
+                return reason;
             }
             sleep(self.context.workload.reconnect_pause).await;
         }
@@ -210,15 +205,9 @@ impl LoadReader {
             Ok(link) => link,
             Err(reason) => return reason,
         };
-        self.reading
-            .begin(self.context.process(self.number, self.connections));
-        self.connections += 1;
+        let process = self.context.process(self.number, self.connections.made());
+        self.reading.begin(process);
         let reading = &mut self.reading;
         follow(&mut link, |first, bodies| reading.take(first, bodies)).await
-    }
-
-    fn note(&self, text: &str) {
-        let text = format!("reader {}: {text}", self.number);
-        self.context.emit.note(Some(&self.endpoint.name), text);
     }
 }
