@@ -2,7 +2,8 @@
 //!
 //! A question is an Erlang expression, given through standard input so that it may hold
 //! a secret; names and secrets go into it as bytes, so that they cannot be code. Its value comes
-//! back as JSON, written out in hexadecimal digits, which pass every way of printing unharmed.
+//! back as JSON, written out in hexadecimal digits, which pass every way of printing unharmed; in several strings, since a
+//! list of more than 65,535 characters is no string to every one of them.
 
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use crate::remote::{Host, RemoteError, Script};
 
 /// What the way to the broker and back may take beyond the broker's own time.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Of an answer, in one string.
+const PART_BYTES: usize = 16_384;
 
 /// A text as an Erlang binary.
 pub(super) fn binary(text: &str) -> String {
@@ -71,7 +75,9 @@ pub(super) async fn evaluate<T: DeserializeOwned>(
 pub(super) fn wrapped(expression: &str) -> String {
     format!(
         "Value = begin\n{expression}end,\n\
-         lists:flatten([io_lib:format(\"~2.16.0b\", [Byte]) || <<Byte>> <= iolist_to_binary(rabbit_json:encode(Value))]).\n"
+         JsonParts = fun JsonParts(<<Part:{PART_BYTES}/binary, Rest/binary>>) -> [Part | JsonParts(Rest)]; JsonParts(Rest) -> [Rest] end,\n\
+         [lists:flatten([io_lib:format(\"~2.16.0b\", [Byte]) || <<Byte>> <= Part])\n\
+             || Part <- JsonParts(iolist_to_binary(rabbit_json:encode(Value)))].\n"
     )
 }
 
@@ -116,6 +122,8 @@ mod tests {
         for said in [
             "{ok, \"5b312c2278225d\"}",
             "{ok,\"5b312c\"\n    \"2278225d\"}\n",
+            "{ok, [\"5b312c\", \"2278225d\"]}",
+            "{ok,[\"5b312c\",\n     \"2278225d\",[]]}\n",
         ] {
             assert_eq!(
                 understand::<(u8, String)>(said),

@@ -1,6 +1,6 @@
 # Ends a broker whose data are to be removed: nothing that it could write on its way down is kept. A stop also ends
-# systemd's own wish to start it again; of what the unit has for a stop, which only asks the dead broker, nobody waits for the
-# answer. A broker that systemd was faster with, and that hangs, must not hang us.
+# systemd's own wish to start it again, and what the unit has for a stop only asks the dead broker: mostly the second kill ends
+# that, too. A broker that systemd was faster with, and that hangs, must not hang us.
 rabbit_kill() {
   systemctl kill --signal=SIGKILL rabbitmq-server 2>/dev/null || true
   systemctl stop --no-block rabbitmq-server 2>/dev/null || true

@@ -21,10 +21,12 @@ end,
 Found = lists:ukeysort(2, [{Vhost, amqqueue:get_name(Queue), Queue} ||
     Vhost <- Vhosts(), Queue <- rabbit_amqqueue:list(Vhost) ++ rabbit_amqqueue:list_down(Vhost)]),
 Asked = lists:sublist(Found, MOST),
-%% An error that is not caught would be in the broker's log, as one of its own.
+%% The queue's leader knows its counts; a follower has none, or those of the time when it led.
 Row = fun(Queue) ->
-    try [Text(Value) || {_, Value} <- rabbit_amqqueue:info(Queue, COLUMNS)]
-    catch Class:Reason -> [Text({Class, Reason})]
+    Leader = amqqueue:qnode(Queue),
+    case rpc:call(Leader, rabbit_amqqueue, info, [Queue, COLUMNS], 7000) of
+        [_ | _] = Said -> [Text(Value) || {_, Value} <- Said];
+        Other -> [Text({Leader, Other})]
     end
 end,
 Asking = [spawn_monitor(fun() -> exit({said, Row(Queue)}) end) || {_, _, Queue} <- Asked],

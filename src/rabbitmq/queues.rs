@@ -1,4 +1,4 @@
-//! Every queue of a broker as its table for people, `queues.txt`.
+//! Every queue of a broker, as its leader has it, in a table for people: `queues.txt`.
 //!
 //! The broker is asked itself, which costs a hundredth of the processor time of `rabbitmqctl list_queues`.
 

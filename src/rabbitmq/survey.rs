@@ -158,8 +158,8 @@ impl Coming {
         self.parsed().is_some_and(|version| version.major >= 4)
     }
 
-    /// Whether only one broker at a time looks for a cluster to join, so that two cannot begin one each. Earlier ones have no
-    /// lock for it, and later ones take it after they have chosen whom to join.
+    /// Whether only one broker at a time looks for a cluster to join, so that two cannot begin one each. Most
+    /// earlier ones have no lock for it, and later ones take it after they have chosen whom to join.
     pub fn discovers_under_lock(&self) -> bool {
         self.parsed()
             .is_some_and(|version| version.major == 3 && (9..13).contains(&version.minor))

@@ -39,7 +39,12 @@ if [ -s "$state/cookie" ]; then
   rm -rf /var/lib/rabbitmq/mnesia
   echo 'the broker and its data'
 else
-  timeout 20 systemctl stop rabbitmq-server 2>/dev/null || systemctl kill --signal=SIGKILL rabbitmq-server 2>/dev/null || true
+  # A broker that was here before, with data of its own.
+  case $(systemctl is-active rabbitmq-server 2>/dev/null) in
+  active | activating | deactivating | reloading)
+    timeout 120 systemctl stop rabbitmq-server || { echo 'the broker that was here before does not stop' >&2; exit 1; }
+    ;;
+  esac
 fi
 for original in "$state"/original/*; do
   [ -e "$original" ] || continue
