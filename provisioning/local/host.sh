@@ -91,12 +91,22 @@ HOSTS
   install -m 600 "$state/id_ed25519.pub" "$root/home/jtest/.ssh/authorized_keys"
 }
 
+# What was killed in there a moment ago may not have let go yet.
+host_unmount() {
+  local tries
+  for ((tries = 50; tries > 1; tries--)); do
+    mountpoint -q "$1" || return 0
+    umount "$1" 2>/dev/null || sleep 0.1
+  done
+  umount "$1"
+}
+
 # Leaves the host without power, its disk empty.
 host_disk_down() {
   local dir
   dir=$(host_dir "$1")
-  if mountpoint -q "$dir/root/var/lib/rabbitmq"; then umount "$dir/root/var/lib/rabbitmq"; fi
-  if host_disk_mounted "$1"; then umount "$dir/root"; fi
+  host_unmount "$dir/root/var/lib/rabbitmq"
+  host_unmount "$dir/root"
   rm -rf --one-file-system "$dir"
   if [ -d "$(host_nspawn_folder "$1")" ]; then rmdir "$(host_nspawn_folder "$1")"; fi
 }

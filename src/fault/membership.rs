@@ -125,10 +125,11 @@ fn has_replica(look: &Look) -> bool {
 }
 
 fn belongs(_: &Look, now: &Look) -> Finding {
-    match (value(now, "known"), value(now, "app")) {
-        ("no", _) => Err("the others do not have it among the cluster's nodes".into()),
-        (_, "running") => Ok("it runs and belongs to the cluster".into()),
-        (_, app) => Err(format!("its application is {app}")),
+    match (value(now, "known"), value(now, "knows"), value(now, "app")) {
+        ("no", ..) => Err("the others do not have it among the cluster's nodes".into()),
+        (_, "no", _) => Err("it does not have the others among its cluster's nodes".into()),
+        (.., "running") => Ok("it runs and belongs to the cluster".into()),
+        (.., app) => Err(format!("its application is {app}")),
     }
 }
 
@@ -160,6 +161,8 @@ mod tests {
             (forget.healed)(&Look::new(), &look(&[("known", "no"), ("app", "running")])).is_err()
         );
         let reset = make(reset);
+        let alone = [("known", "yes"), ("knows", "no"), ("app", "running")];
+        assert!((reset.healed)(&Look::new(), &look(&alone)).is_err());
         assert!(bites(&reset, &[("data", "1")], &[]));
         assert!(!bites(&reset, &[("data", "1")], &[("data", "1")]));
         let shrink = make(shrink_queue);

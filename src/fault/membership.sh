@@ -20,9 +20,15 @@ member_other() {
   rabbit_eval 'case [N || N <- nodes(), lists:keymember(rabbit, 1, case rpc:call(N, application, which_applications, []) of L when is_list(L) -> L; _ -> [] end)] of [] -> ""; [N | _] -> atom_to_list(N) end'
 }
 
-# All nodes of the cluster as another sees them: $1.
+# All nodes of the cluster as another sees them: $1; or this one, without it.
 member_cluster() {
-  rabbit_eval 'lists:flatten(lists:join(" ", [atom_to_list(N) || N <- case erlang:function_exported(rabbit_nodes, list_members, 0) of true -> rabbit_nodes:list_members(); false -> rabbit_nodes:all() end]))' "$1"
+  rabbit_eval 'lists:flatten(lists:join(" ", [atom_to_list(N) || N <- case erlang:function_exported(rabbit_nodes, list_members, 0) of true -> rabbit_nodes:list_members(); false -> rabbit_nodes:all() end]))' "${1-}"
+}
+
+# Empty, into the cluster of another: $1. The application is down meanwhile.
+member_join() {
+  rabbitmqctl -q reset </dev/null 2>/dev/null || rabbitmqctl -q force_reset </dev/null
+  rabbitmqctl -q join_cluster "$1" </dev/null
 }
 
 # The nodes that have a replica of the queue.
@@ -70,6 +76,11 @@ look() {
           *" $look_me "*) echo 'known=yes' ;;
           '  ') ;;
           *) echo 'known=no' ;;
+        esac
+        case " $(member_cluster 2>/dev/null) " in
+          *" $look_other "*) echo 'knows=yes' ;;
+          '  ') ;;
+          *) echo 'knows=no' ;;
         esac
       fi
       echo "data=$(stat -c %i "$member_data/$look_me" 2>/dev/null || true)"
@@ -148,10 +159,7 @@ undo() {
   if [ "$1" = forget ]; then
     case " $(member_cluster "$undo_other") " in
       *" $undo_me "*) ;;
-      *)
-        rabbitmqctl -q reset </dev/null 2>/dev/null || rabbitmqctl -q force_reset </dev/null
-        rabbitmqctl -q join_cluster "$undo_other" </dev/null
-        ;;
+      *) member_join "$undo_other" ;;
     esac
     rabbitmqctl -q start_app </dev/null
   else
@@ -164,6 +172,17 @@ undo() {
       systemctl start rabbitmq-server.service
     fi
     rabbitmqctl -q await_startup --timeout 90 </dev/null
+    # One that could reach none of the others when it started has begun a cluster of its own.
+    undo_now=$(member_cluster) || return 1
+    case " $undo_now " in
+      *" $undo_other "*) ;;
+      *)
+        rabbitmqctl -q stop_app </dev/null
+        rabbitmqctl -q -n "$undo_other" forget_cluster_node "$undo_me" </dev/null || true
+        member_join "$undo_other"
+        rabbitmqctl -q start_app </dev/null
+        ;;
+    esac
   fi
   member_add_replica "$2"
 }

@@ -132,6 +132,8 @@ fn an_inventory_alone_runs_the_default_scenario_and_nothing_is_lost() {
     assert_eq!(kept["scenario"], "partitions");
     assert!(kept["total_queue"]["data"]["confirmed"].as_u64() > Some(1000));
     assert_left_everything(&lab, &lab.latest());
+    let queues = std::fs::read_to_string(lab.latest().join("nodes/n3/queues.txt")).unwrap();
+    assert!(queues.contains("\n/\tjtest.queue\tquorum\t"), "{queues}");
     let dump = lab.latest().join("nodes/n1/log/erl_crash.dump");
     let dump = std::fs::read_to_string(dump).unwrap();
     assert!(
