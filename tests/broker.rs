@@ -1,6 +1,6 @@
 //! The workload and the drain against real brokers, one on each host of a lab.
 //!
-//! The scenarios mostly wait, so they run in lanes, one lane to a host, in one test.
+//! The scenarios mostly wait, so they run in lanes of about the same length, one lane to a host, in one test.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -44,16 +44,16 @@ macro_rules! lane {
 fn lanes() -> Vec<Vec<Scenario>> {
     vec![
         lane![
-            returns::every_completion_is_right_whatever_the_pairing,
             defects::a_clean_pass_is_valid,
-            defects::what_a_broker_must_not_do_to_a_message_is_found,
-            failures::foreign_messages_are_seen_as_such,
-            reading::what_consumers_acknowledge_does_not_come_again,
+            defects::what_a_broker_must_not_drop_or_add_is_found,
+            failures::a_drain_survives_closed_connections,
         ],
         lane![
             failures::a_frozen_broker_makes_confirms_time_out,
             failures::a_dropped_load_leaves_no_attempt_open,
             failures::a_producer_that_may_not_log_in_gives_up,
+            returns::every_completion_is_right_whatever_the_pairing,
+            failures::a_killed_broker_loses_the_connection_and_nothing_confirmed,
         ],
         lane![
             load_and_drain::what_is_confirmed_is_received_once,
@@ -62,17 +62,16 @@ fn lanes() -> Vec<Vec<Scenario>> {
             load_and_drain::a_stop_ends_the_load_and_waits_for_its_confirms,
             load_and_drain::a_node_that_does_not_answer_leaves_the_drain_incomplete,
             failures::a_frozen_broker_is_noticed_by_its_heartbeat,
-        ],
-        lane![
-            defects::what_a_broker_may_do_is_no_defect,
-            failures::a_killed_broker_loses_the_connection_and_nothing_confirmed,
+            failures::foreign_messages_are_seen_as_such,
+            reading::what_consumers_acknowledge_does_not_come_again,
             failures::closed_connections_are_new_processes,
         ],
+        lane![defects::what_a_broker_may_do_is_no_defect],
         lane![
             failures::a_paused_broker_refuses_until_it_is_back,
             failures::a_broker_that_blocks_publishers_makes_confirms_time_out,
             failures::a_publish_that_cannot_be_written_times_out_as_well,
-            failures::a_drain_survives_closed_connections,
+            defects::what_a_broker_must_not_change_or_refuse_is_found,
         ],
     ]
 }

@@ -145,16 +145,18 @@ pub async fn a_clean_pass_is_valid(broker: Broker) {
     assert_eq!((data.duplicates, data.foreign), (0, 0));
 }
 
-pub async fn what_a_broker_must_not_do_to_a_message_is_found(broker: Broker) {
-    for defect in [
-        Defect::Discard,
-        Defect::Repeat,
-        Defect::Invent,
-        Defect::Corrupt,
-        Defect::ReturnKept,
-    ] {
-        is_found(&broker, defect, places(1)).await;
-        is_found(&broker, defect, places(200)).await;
+pub async fn what_a_broker_must_not_drop_or_add_is_found(broker: Broker) {
+    are_found(&broker, &[Defect::Discard, Defect::Repeat, Defect::Invent]).await;
+}
+
+pub async fn what_a_broker_must_not_change_or_refuse_is_found(broker: Broker) {
+    are_found(&broker, &[Defect::Corrupt, Defect::ReturnKept]).await;
+}
+
+async fn are_found(broker: &Broker, defects: &[Defect]) {
+    for defect in defects {
+        is_found(broker, *defect, places(1)).await;
+        is_found(broker, *defect, places(200)).await;
     }
 }
 
