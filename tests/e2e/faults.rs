@@ -330,7 +330,7 @@ fn many_faults_at_once_are_undone_by_the_hosts_themselves() {
         &["pause", "n3"],
         &["inject", "terminate", "n2", "systemd_restart=false"],
         &["inject", "pause", "n5", "of=epmd"],
-        &["inject", "cpu-pressure", "n5", "processes=1"],
+        &["inject", "memory-pressure", "n5", "size=32MB"],
     ] {
         let (code, printed) = inject(&lab, what, &["--lease", "40s"]);
         assert_eq!(code, Some(0), "{what:?}: {printed}");
