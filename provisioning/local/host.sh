@@ -92,14 +92,8 @@ HOSTS
 }
 
 # What was killed in there a moment ago may not have let go yet.
-host_unmount() {
-  local tries
-  for ((tries = 50; tries > 1; tries--)); do
-    mountpoint -q "$1" || return 0
-    umount "$1" 2>/dev/null || sleep 0.1
-  done
-  umount "$1"
-}
+host_unmount() { wait_until 5 host_unmounted "$1" || umount "$1"; }
+host_unmounted() { ! mountpoint -q "$1" || umount "$1" 2>/dev/null; }
 
 # Leaves the host without power, its disk empty.
 host_disk_down() {

@@ -77,14 +77,17 @@ look() {
           '  ') ;;
           *) echo 'known=no' ;;
         esac
+      fi
+      echo "data=$(stat -c %i "$member_data/$look_me" 2>/dev/null || true)"
+      look_app=$(rabbit_app 2>/dev/null || true)
+      echo "app=$look_app"
+      if [ -n "$look_other" ] && [ "$look_app" = running ]; then
         case " $(member_cluster 2>/dev/null) " in
           *" $look_other "*) echo 'knows=yes' ;;
           '  ') ;;
           *) echo 'knows=no' ;;
         esac
       fi
-      echo "data=$(stat -c %i "$member_data/$look_me" 2>/dev/null || true)"
-      echo "app=$(rabbit_app 2>/dev/null || true)"
       ;;
     shrink | grow) echo "me=$(member_me)"; echo "replicas=$(member_replicas "$2")" ;;
     transfer) echo "me=$(member_me)"; echo "leader=$(member_leader "$2")" ;;

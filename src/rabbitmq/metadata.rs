@@ -14,7 +14,7 @@ use crate::remote::RemoteError;
 use crate::workload::administration::{Administer, Change, Changed};
 
 const CHANGE: &str = include_str!("change.erl");
-const OBJECTS: &str = include_str!("objects.erl");
+const OBJECTS: &str = concat!(include_str!("vhosts.erl"), include_str!("objects.erl"));
 const FORGET: &str = include_str!("forget.erl");
 
 const OBJECTS_DEADLINE: Duration = Duration::from_secs(25);

@@ -8,7 +8,7 @@
 //! - [`watch`]: the same in short, again and again while a run goes on, with the nodes' clocks
 //! - [`metadata`]: policies, users and virtual hosts, and what each node has of them
 //! - [`recover`]: waiting for a whole cluster, and the restart that `ignore` needs
-//! - [`collect`]: logs and configuration come home, and [`queues`]: what each node says of all of its queues
+//! - [`collect`]: logs and configuration come home, and [`queues`]: all queues as their leaders have them
 
 pub mod collect;
 mod config;

@@ -1,11 +1,5 @@
 %% The names of everything that the clients of a metadata workload made, as this node itself knows it.
 Own = fun(Names) -> [Name || <<"jtest.metadata.", _/binary>> = Name <- Names] end,
-Vhosts = fun() ->
-    case erlang:function_exported(rabbit_vhost, list_names, 0) of
-        true -> rabbit_vhost:list_names();
-        false -> rabbit_vhost:list()
-    end
-end,
 Direct = rabbit_misc:r(VHOST, exchange, <<"amq.direct">>),
 #{queue => Own([Name || Queue <- rabbit_amqqueue:list(VHOST), {resource, _, queue, Name} <- [amqqueue:get_name(Queue)]]),
   exchange => Own([Name || Exchange <- rabbit_exchange:list(VHOST), {resource, _, exchange, Name} <- [element(2, Exchange)]]),

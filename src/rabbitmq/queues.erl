@@ -12,21 +12,19 @@ Text = fun(Value) ->
         _ -> iolist_to_binary(io_lib:format("~0p", [Value]))
     end
 end,
-Vhosts = fun() ->
-    case erlang:function_exported(rabbit_vhost, list_names, 0) of
-        true -> rabbit_vhost:list_names();
-        false -> rabbit_vhost:list()
-    end
-end,
 Found = lists:ukeysort(2, [{Vhost, amqqueue:get_name(Queue), Queue} ||
     Vhost <- Vhosts(), Queue <- rabbit_amqqueue:list(Vhost) ++ rabbit_amqqueue:list_down(Vhost)]),
 Asked = lists:sublist(Found, MOST),
 %% The queue's leader knows its counts; a follower has none, or those of the time when it led.
+%% An error that is not caught would be in the broker's log, as one of its own.
 Row = fun(Queue) ->
-    Leader = amqqueue:qnode(Queue),
-    case rpc:call(Leader, rabbit_amqqueue, info, [Queue, COLUMNS], 7000) of
-        [_ | _] = Said -> [Text(Value) || {_, Value} <- Said];
-        Other -> [Text({Leader, Other})]
+    try
+        Leader = amqqueue:qnode(Queue),
+        case rpc:call(Leader, rabbit_amqqueue, info, [Queue, COLUMNS], 7000) of
+            [_ | _] = Said -> [Text(Value) || {_, Value} <- Said];
+            Other -> [Text({Leader, Other})]
+        end
+    catch Class:Reason -> [Text({Class, Reason})]
     end
 end,
 Asking = [spawn_monitor(fun() -> exit({said, Row(Queue)}) end) || {_, _, Queue} <- Asked],
