@@ -43,6 +43,7 @@ const LEFT_ALONE_THEN: &[(&str, &str, &[&str])] = &[
     ("clock-strobe", "n2", &["by=-30s"]),
     ("forget", "n5", &[]),
     ("stop", "n4", &[]),
+    ("cpu-pressure", "n3", &["processes=1"]),
 ];
 
 /// A load under faults that are undone while it goes on: the brokers close its connections, alarms block it, it is
