@@ -186,7 +186,7 @@ impl WorkloadKind {
     }
 }
 
-/// What producers speak to the broker.
+/// What producers speak to the broker, and consumers that subscribe.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Protocol {
     /// AMQP 0-9-1: publisher confirms and returns.
@@ -209,7 +209,7 @@ impl Protocol {
 pub struct Workload {
     /// What the clients do.
     pub kind: WorkloadKind,
-    /// What those speak that publish as `queue` does; others read by AMQP 0-9-1 all the same.
+    /// What those speak that publish as `queue` does, and those that subscribe to what these publish.
     #[serde(default)]
     pub protocol: Protocol,
     /// When it has done enough.

@@ -3,6 +3,7 @@
 //! Each connection is a logical process. An operation without an answer ends the connection, because
 //! what the broker does with it later must not be taken for an answer to another.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use lapin::message::BasicGetMessage;
@@ -333,7 +334,7 @@ impl Client {
 /// The broker's answer, if it comes in time.
 pub(super) async fn answer<T>(
     patience: Duration,
-    asking: impl Future<Output = lapin::Result<T>>,
+    asking: impl Future<Output = Result<T, impl Display>>,
 ) -> Result<T, (Cause, String)> {
     match timeout(patience, asking).await {
         Ok(Ok(answer)) => Ok(answer),

@@ -8,13 +8,14 @@
 //! - [`attempts`]: what becomes of a publish, pure; [`demand`]: what is published when, pure
 //! - [`tally`]: counts while it runs, for those who watch
 //! - [`message`]: how a message names itself and checks itself
-//! - [`amqp`], [`confirms`], [`publisher`]: everything that knows the AMQP libraries
+//! - [`amqp`], `amqp10`, [`confirms`], [`publisher`], `consumer`: everything that knows the AMQP libraries
 //!
 //! A client of a node talks to that node's own address only and never to another node. Each
 //! connection is a logical process of its own in the history.
 
 pub mod administration;
 pub mod amqp;
+mod amqp10;
 pub mod attempts;
 mod client;
 pub mod confirms;

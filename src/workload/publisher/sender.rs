@@ -1,4 +1,4 @@
-//! AMQP 1.0 as RabbitMQ 4 serves it: one session, and on it a sender for each queue, unsettled and durable messages.
+//! AMQP 1.0: one session, and on it a sender for each queue, unsettled and durable messages.
 //!
 //! | outcome | answer |
 //! | --- | --- |
@@ -13,20 +13,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use fe2o3_amqp::connection::ConnectionHandle;
+use fe2o3_amqp::Sender;
 use fe2o3_amqp::link::SendError;
 use fe2o3_amqp::link::delivery::DeliveryFut;
-use fe2o3_amqp::sasl_profile::SaslProfile;
-use fe2o3_amqp::session::SessionHandle;
 use fe2o3_amqp::types::definitions::SenderSettleMode;
 use fe2o3_amqp::types::messaging::{self, Data, Header, Outcome, Properties};
 use fe2o3_amqp::types::primitives::Binary;
-use fe2o3_amqp::{Connection, Sender, Session};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 
-use super::super::amqp::{CLOSE_DEADLINE, CONNECT_DEADLINE, CutOnDrop, HEARTBEAT_S, socket};
+use super::super::amqp10::{SessionLink, address, in_time};
 use super::super::attempts::{Answer, Carried};
 use super::super::message::AttemptId;
 use super::super::{Credentials, Endpoint};
@@ -38,9 +33,7 @@ pub struct SenderWire {
     // Each is used by one publish at a time: the one in hand.
     senders: Vec<Arc<Mutex<Sender>>>,
     max_priority: Option<u8>,
-    session: SessionHandle<()>,
-    connection: ConnectionHandle<()>,
-    _cut: CutOnDrop,
+    link: SessionLink,
 }
 
 /// The outcome of one delivery.
@@ -59,18 +52,27 @@ impl Wire for SenderWire {
         name: &str,
         queue: &Queue,
     ) -> Result<Self, String> {
-        let opening = Self::open_without_deadline(endpoint, credentials, name, queue);
-        let address = || format!("{}:{}", endpoint.address, endpoint.port);
-        match timeout(CONNECT_DEADLINE, opening).await {
-            Ok(opened) => {
-                opened.map_err(|reason| format!("no AMQP 1.0 session with {}: {reason}", address()))
+        let opening = async {
+            let mut link = SessionLink::open(endpoint, credentials, name).await?;
+            let mut senders = Vec::new();
+            for queue in queue.names() {
+                let sender = Sender::builder()
+                    .name(format!("{name} to {queue}"))
+                    .target(address(&queue))
+                    .sender_settle_mode(SenderSettleMode::Unsettled)
+                    .attach(link.session())
+                    .await
+                    .map_err(|error| format!("queue `{queue}`: {error}"))?;
+                senders.push(Arc::new(Mutex::new(sender)));
             }
-            Err(_elapsed) => Err(format!(
-                "no AMQP 1.0 session with {} within {} s",
-                address(),
-                CONNECT_DEADLINE.as_secs()
-            )),
-        }
+            Ok((link, senders))
+        };
+        let (link, senders) = in_time(endpoint, opening).await?;
+        Ok(Self {
+            senders,
+            max_priority: queue.limits.max_priority,
+            link,
+        })
     }
 
     fn send(&self, message: Message) -> Sending<Self> {
@@ -106,69 +108,12 @@ impl Wire for SenderWire {
     }
 
     fn is_open(&self) -> bool {
-        !self.connection.is_closed() && !self.session.is_ended()
+        self.link.is_open()
     }
 
     async fn close(mut self) {
-        let closing = async {
-            // Whatever fails here, the socket is cut afterwards.
-            let _ended = self.session.end().await;
-            let _closed = self.connection.close().await;
-        };
-        let _late = timeout(CLOSE_DEADLINE, closing).await;
+        self.link.close().await;
     }
-}
-
-impl SenderWire {
-    async fn open_without_deadline(
-        endpoint: &Endpoint,
-        credentials: &Credentials,
-        name: &str,
-        queue: &Queue,
-    ) -> Result<Self, String> {
-        let (stream, cut) = socket(&endpoint.address, endpoint.port)
-            .await
-            .map_err(|error| error.to_string())?;
-        let vhost = format!("vhost:{}", credentials.vhost);
-        let mut connection = Connection::builder()
-            .container_id(name)
-            .hostname(vhost.as_str())
-            .scheme("amqp")
-            .sasl_profile(SaslProfile::Plain {
-                username: credentials.user.clone(),
-                password: credentials.password.expose().to_owned(),
-            })
-            .idle_time_out(u32::from(HEARTBEAT_S) * 2000)
-            .open_with_stream(stream)
-            .await
-            .map_err(|error| error.to_string())?;
-        let mut session = Session::begin(&mut connection)
-            .await
-            .map_err(|error| error.to_string())?;
-        let mut senders = Vec::new();
-        for queue in queue.names() {
-            let sender = Sender::builder()
-                .name(format!("{name} to {queue}"))
-                .target(target(&queue))
-                .sender_settle_mode(SenderSettleMode::Unsettled)
-                .attach(&mut session)
-                .await
-                .map_err(|error| format!("queue `{queue}`: {error}"))?;
-            senders.push(Arc::new(Mutex::new(sender)));
-        }
-        Ok(Self {
-            senders,
-            max_priority: queue.limits.max_priority,
-            session,
-            connection,
-            _cut: cut,
-        })
-    }
-}
-
-/// A queue's address in RabbitMQ 4.
-fn target(queue: &str) -> String {
-    format!("/queues/{}", utf8_percent_encode(queue, NON_ALPHANUMERIC))
 }
 
 impl Future for SenderConfirm {
@@ -233,11 +178,5 @@ mod tests {
         let ended = completions.iter().map(|done| (done.phase, done.cause));
         let expected = outcomes.iter().map(|(_, phase, cause)| (*phase, *cause));
         assert!(ended.eq(expected), "{completions:?}");
-    }
-
-    #[test]
-    fn a_queue_of_any_name_has_an_address() {
-        assert_eq!(target("jtest.queue"), "/queues/jtest%2Equeue");
-        assert_eq!(target("a/b ü%"), "/queues/a%2Fb%20%C3%BC%25");
     }
 }

@@ -1,19 +1,19 @@
 //! One consumer: connects to its node, reads one queue while the producers publish, reconnects to
 //! the same node. It ends when all producers have.
 
+mod channel;
+mod receiver;
+mod wire;
+
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use lapin::Consumer as Subscription;
-use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicQosOptions,
-};
-use lapin::types::FieldTable;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::amqp::Link;
+use self::channel::ChannelWire;
+use self::receiver::ReceiverWire;
+use self::wire::{Delivery, Next, Source, Wire};
 use super::client::answer;
 use super::connections::Connections;
 use super::ledger::Counts;
@@ -21,7 +21,7 @@ use super::load::{ClientSummary, LoadContext};
 use super::receipts::Receipts;
 use super::{Endpoint, told};
 use crate::history::operation::{Action, Cause, Phase};
-use crate::scenario::Receiving;
+use crate::scenario::{Protocol, Receiving};
 
 /// After a get that found nothing.
 const EMPTY_PAUSE: Duration = Duration::from_millis(20);
@@ -103,32 +103,63 @@ impl Consumer {
 
     /// One connection, from its beginning to its end.
     async fn session(&mut self) -> Result<(), Lost> {
+        if !self.subscribes {
+            return self.polling_session().await;
+        }
+        match self.context.workload.protocol {
+            Protocol::Amqp091 => self.subscribed_session::<ChannelWire>().await,
+            Protocol::Amqp10 => self.subscribed_session::<ReceiverWire>().await,
+        }
+    }
+
+    async fn polling_session(&mut self) -> Result<(), Lost> {
+        let Some(mut wire) = self.begin::<ChannelWire>().await? else {
+            return Ok(());
+        };
+        self.poll(&mut wire).await?;
+        self.finish(wire).await
+    }
+
+    async fn subscribed_session<W: Wire>(&mut self) -> Result<(), Lost> {
+        let Some(mut wire) = self.begin::<W>().await? else {
+            return Ok(());
+        };
+        self.read(&mut wire).await?;
+        self.finish(wire).await
+    }
+
+    /// A new connection, a new logical process; `None` where the producers have ended meanwhile.
+    async fn begin<W: Wire>(&mut self) -> Result<Option<W>, Lost> {
         let mut ended = self.ended.clone();
         let name = format!("jtest consumer {}", self.number);
-        let link = tokio::select! {
-            biased;
-            () = told(&mut ended) => return Ok(()),
-            link = Link::open(&self.endpoint, &self.context.credentials, &name) => link,
+        let source = Source {
+            queue: self.queue.clone(),
+            prefetch: self.context.workload.consumers.prefetch,
         };
-        let link = link.map_err(|error| (Cause::ConnectionLost, error.to_string()))?;
+        let wire = tokio::select! {
+            biased;
+            () = told(&mut ended) => return Ok(None),
+            wire = W::open(&self.endpoint, &self.context.credentials, &name, source) => wire,
+        };
+        let wire = wire.map_err(|reason| (Cause::ConnectionLost, reason))?;
         let process = self.context.process(self.number, self.connections.made());
         self.receipts.begin(process);
-        if self.subscribes {
-            self.read(&link).await?;
-        } else {
-            self.poll(&link).await?;
-        }
-        self.acknowledge(&link).await?;
+        Ok(Some(wire))
+    }
+
+    /// Acknowledges all, until the broker has taken it, and closes the connection.
+    async fn finish<W: Wire>(&mut self, mut wire: W) -> Result<(), Lost> {
+        self.acknowledge(&mut wire).await?;
         self.receipts.asking();
-        self.ask(&link).await?;
+        self.ask(&wire).await?;
         self.receipts.answered();
-        link.close().await;
+        wire.close().await;
         Ok(())
     }
 
     /// Takes what the broker sends.
-    async fn read(&mut self, link: &Link) -> Result<(), Lost> {
-        let mut subscription = self.subscribe(link).await?;
+    async fn read<W: Wire>(&mut self, wire: &mut W) -> Result<(), Lost> {
+        self.subscribe(wire).await?;
         let mut question: Option<Question> = None;
         let mut ended = self.ended.clone();
         loop {
@@ -142,88 +173,70 @@ impl Consumer {
                     answer?;
                     self.receipts.answered();
                 }
-                delivery = subscription.next() => match delivery {
-                    Some(Ok(delivery)) => {
-                        let tag = delivery.delivery_tag;
-                        self.receipts.received(Action::Deliver, &delivery.data, tag, delivery.redelivered);
+                next = wire.next() => match next {
+                    Next::Delivery(delivery) => {
+                        self.received(Action::Deliver, &delivery);
                         if self.receipts.held() < self.ack_batch() {
                             continue;
                         }
-                        self.acknowledge(link).await?;
+                        self.acknowledge(wire).await?;
                     }
-                    Some(Err(error)) => return Err(lost(&error.to_string())),
-                    None if link.is_open() => {
+                    Next::Cancelled => {
                         self.receipts.cancelling();
                         self.receipts.cancelled(Phase::Ok, Cause::None);
                         return Err(lost("the broker cancelled the consumer"));
                     }
-                    None => return Err(lost("no more deliveries")),
+                    Next::Lost(reason) => return Err(lost(&reason)),
                 },
-                () = std::future::ready(()), if is_idle_with_work => self.acknowledge(link).await?,
+                () = std::future::ready(()), if is_idle_with_work => self.acknowledge(wire).await?,
             }
             if question.is_none() && self.receipts.is_unasked() {
                 self.receipts.asking();
-                question = Some(Box::pin(self.ask(link)));
+                question = Some(Box::pin(self.ask(wire)));
             }
         }
         if let Some(question) = question {
             question.await?;
             self.receipts.answered();
         }
-        self.cancel(link, subscription).await
+        self.acknowledge(wire).await?;
+        self.cancel(wire).await
     }
 
-    async fn subscribe(&mut self, link: &Link) -> Result<Subscription, Lost> {
-        self.ask(link).await?;
+    async fn subscribe<W: Wire>(&mut self, wire: &mut W) -> Result<(), Lost> {
         self.receipts.subscribing();
-        let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
-        let queue = self.queue.as_str().into();
-        let subscribing = link
-            .channel()
-            .basic_consume(queue, "".into(), options, arguments);
-        let subscribed = answer(self.context.workload.confirm_timeout, subscribing).await;
-        let (phase, cause) = match &subscribed {
-            Ok(_) => (Phase::Ok, Cause::None),
-            Err((cause, _)) => (Phase::Info, *cause),
-        };
+        let patience = self.context.workload.confirm_timeout;
+        let subscribed = answer(patience, wire.subscribe()).await;
+        let (phase, cause) = outcome(&subscribed);
         self.receipts.subscribed(phase, cause);
         subscribed
     }
 
     /// Ends the subscription and takes what was under way.
-    async fn cancel(&mut self, link: &Link, mut subscription: Subscription) -> Result<(), Lost> {
+    async fn cancel<W: Wire>(&mut self, wire: &mut W) -> Result<(), Lost> {
         let patience = self.context.workload.confirm_timeout;
         self.receipts.cancelling();
-        let cancelling = link
-            .channel()
-            .basic_cancel(subscription.tag(), BasicCancelOptions::default());
-        let cancelled = answer(patience, cancelling).await;
-        let (phase, cause) = match &cancelled {
-            Ok(()) => (Phase::Ok, Cause::None),
-            Err((cause, _)) => (Phase::Info, *cause),
-        };
+        let cancelled = answer(patience, wire.cancel()).await;
+        let (phase, cause) = outcome(&cancelled);
         self.receipts.cancelled(phase, cause);
         cancelled?;
-        while let Ok(Some(delivery)) = timeout(patience, subscription.next()).await {
-            let delivery = delivery.map_err(|error| lost(&error.to_string()))?;
-            let tag = delivery.delivery_tag;
-            self.receipts
-                .received(Action::Deliver, &delivery.data, tag, delivery.redelivered);
+        while let Ok(next) = timeout(patience, wire.next()).await {
+            match next {
+                Next::Delivery(delivery) => self.received(Action::Deliver, &delivery),
+                Next::Cancelled => break,
+                Next::Lost(reason) => return Err(lost(&reason)),
+            }
         }
         Ok(())
     }
 
     /// Asks for one message after another.
-    async fn poll(&mut self, link: &Link) -> Result<(), Lost> {
+    async fn poll(&mut self, wire: &mut ChannelWire) -> Result<(), Lost> {
         let patience = self.context.workload.confirm_timeout;
         let mut ended = self.ended.clone();
         while !*ended.borrow() {
             self.receipts.getting();
-            let options = BasicGetOptions { no_ack: false };
-            let getting = link
-                .channel()
-                .basic_get(self.queue.as_str().into(), options);
-            let got = match answer(patience, getting).await {
+            let got = match answer(patience, wire.get()).await {
                 Ok(got) => got,
                 Err((cause, error)) => {
                     self.receipts.got_none(Phase::Info, cause);
@@ -231,49 +244,54 @@ impl Consumer {
                 }
             };
             self.receipts.answered();
-            let Some(message) = got else {
+            let Some(delivery) = got else {
                 self.receipts.got_none(Phase::Fail, Cause::Empty);
-                self.acknowledge(link).await?;
+                self.acknowledge(wire).await?;
                 tokio::select! {
                     () = told(&mut ended) => {}
                     () = sleep(EMPTY_PAUSE) => {}
                 }
                 continue;
             };
-            let delivery = &message.delivery;
-            let tag = delivery.delivery_tag;
-            self.receipts
-                .received(Action::Get, &delivery.data, tag, delivery.redelivered);
+            self.received(Action::Get, &delivery);
             if self.receipts.held() >= self.ack_batch() {
-                self.acknowledge(link).await?;
+                self.acknowledge(wire).await?;
             }
         }
         Ok(())
     }
 
-    /// Acknowledges all that is held.
-    async fn acknowledge(&mut self, link: &Link) -> Result<(), Lost> {
-        let Some(tag) = self.receipts.acknowledging() else {
-            return Ok(());
-        };
-        let options = BasicAckOptions { multiple: true };
-        let acking = link.channel().basic_ack(tag, options);
-        answer(self.context.workload.confirm_timeout, acking).await
+    fn received(&mut self, action: Action, delivery: &Delivery) {
+        let Delivery {
+            body,
+            tag,
+            redelivered,
+        } = delivery;
+        self.receipts.received(action, body, *tag, *redelivered);
     }
 
-    /// The limit on what is unacknowledged, set once more: a request that changes nothing.
-    fn ask(&self, link: &Link) -> impl Future<Output = Result<(), Lost>> + Send + use<> {
+    /// Acknowledges all that is held.
+    async fn acknowledge<W: Wire>(&mut self, wire: &mut W) -> Result<(), Lost> {
+        let Some(last) = self.receipts.acknowledging() else {
+            return Ok(());
+        };
         let patience = self.context.workload.confirm_timeout;
-        let prefetch = self.context.workload.consumers.prefetch;
-        let channel = link.channel().clone();
-        async move {
-            let asking = channel.basic_qos(prefetch, BasicQosOptions::default());
-            answer(patience, asking).await
-        }
+        answer(patience, wire.acknowledge(last)).await
+    }
+
+    fn ask<W: Wire>(&self, wire: &W) -> impl Future<Output = Result<(), Lost>> + Send + use<W> {
+        answer(self.context.workload.confirm_timeout, wire.ask())
     }
 
     fn ack_batch(&self) -> usize {
         usize::from(self.context.workload.consumers.ack_batch.max(1))
+    }
+}
+
+fn outcome(answer: &Result<(), Lost>) -> (Phase, Cause) {
+    match answer {
+        Ok(()) => (Phase::Ok, Cause::None),
+        Err((cause, _)) => (Phase::Info, *cause),
     }
 }
 

@@ -1,0 +1,176 @@
+//! AMQP 1.0: a session, and on it a receiver that grants credit as it acknowledges.
+//!
+//! A receiver that is closed gets nothing more: the broker returns to the queue what was under way.
+
+use std::sync::Arc;
+
+use fe2o3_amqp::link::delivery::DeliveryInfo;
+use fe2o3_amqp::link::receiver::CreditMode;
+use fe2o3_amqp::link::{LinkStateError, RecvError};
+use fe2o3_amqp::types::definitions::{ReceiverSettleMode, SenderSettleMode};
+use fe2o3_amqp::types::messaging::{Body, Header, Target};
+use fe2o3_amqp::types::primitives::Value;
+use fe2o3_amqp::{Receiver, Sender};
+use tokio::sync::Mutex;
+
+use super::super::amqp10::{SessionLink, address, in_time};
+use super::super::{Credentials, Endpoint};
+use super::wire::{Delivery, Next, Source, Wire};
+
+/// A session, and what it is subscribed to.
+pub(super) struct ReceiverWire {
+    // Held by the question that is under way.
+    link: Arc<Mutex<SessionLink>>,
+    source: Source,
+    receiver: Option<Receiver>,
+    unsettled: Vec<DeliveryInfo>,
+}
+
+impl Wire for ReceiverWire {
+    type Error = String;
+
+    async fn open(
+        endpoint: &Endpoint,
+        credentials: &Credentials,
+        name: &str,
+        source: Source,
+    ) -> Result<Self, String> {
+        let opening = SessionLink::open(endpoint, credentials, name);
+        let link = in_time(endpoint, opening).await?;
+        Ok(Self {
+            link: Arc::new(Mutex::new(link)),
+            source,
+            receiver: None,
+            unsettled: Vec::new(),
+        })
+    }
+
+    async fn subscribe(&mut self) -> Result<(), String> {
+        let mut link = self.link.lock().await;
+        let mut receiver = Receiver::builder()
+            .name(format!("from {}", self.source.queue))
+            .source(address(&self.source.queue))
+            .sender_settle_mode(SenderSettleMode::Unsettled)
+            .receiver_settle_mode(ReceiverSettleMode::First)
+            .credit_mode(CreditMode::Manual)
+            .attach(link.session())
+            .await
+            .map_err(|error| error.to_string())?;
+        let credit = self.source.prefetch.into();
+        let granting = receiver.set_credit(credit).await;
+        granting.map_err(|error| error.to_string())?;
+        self.receiver = Some(receiver);
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Next {
+        let Some(receiver) = &mut self.receiver else {
+            return Next::Cancelled;
+        };
+        let (info, body, header) = match receiver.recv::<Body<Value>>().await {
+            Ok(delivery) => {
+                let info = DeliveryInfo::from(&delivery);
+                let message = delivery.into_message();
+                (info, bytes(message.body), message.header)
+            }
+            Err(RecvError::MessageDecode(unreadable)) => (unreadable.info, Vec::new(), None),
+            Err(RecvError::LinkStateError(
+                LinkStateError::RemoteDetached
+                | LinkStateError::RemoteDetachedWithError(_)
+                | LinkStateError::RemoteClosed
+                | LinkStateError::RemoteClosedWithError(_),
+            )) => return Next::Cancelled,
+            Err(error) => return Next::Lost(error.to_string()),
+        };
+        let tag = info.delivery_id().into();
+        self.unsettled.push(info);
+        Next::Delivery(Delivery {
+            body,
+            tag,
+            redelivered: is_redelivered(header.as_ref()),
+        })
+    }
+
+    async fn acknowledge(&mut self, _last: u64) -> Result<(), String> {
+        let Some(receiver) = &mut self.receiver else {
+            return Ok(());
+        };
+        let accepting = receiver
+            .accept_all(std::mem::take(&mut self.unsettled))
+            .await;
+        accepting.map_err(|error| error.to_string())?;
+        let granting = receiver.set_credit(self.source.prefetch.into()).await;
+        granting.map_err(|error| error.to_string())
+    }
+
+    /// A link that is attached to no queue, and detached.
+    fn ask(&self) -> impl Future<Output = Result<(), String>> + Send + use<> {
+        let link = Arc::clone(&self.link);
+        async move {
+            let mut link = link.lock_owned().await;
+            let nowhere = Target::builder().build();
+            let attaching = Sender::builder()
+                .name("question")
+                .target(nowhere)
+                .attach(link.session());
+            let question = attaching.await.map_err(|error| error.to_string())?;
+            question.close().await.map_err(|error| error.to_string())
+        }
+    }
+
+    async fn cancel(&mut self) -> Result<(), String> {
+        match self.receiver.take() {
+            Some(receiver) => receiver.close().await.map_err(|error| error.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    async fn close(self) {
+        drop(self.receiver);
+        self.link.lock().await.close().await;
+    }
+}
+
+/// What no codec of ours wrote is nothing.
+fn bytes(body: Body<Value>) -> Vec<u8> {
+    match body {
+        Body::Data(sections) => {
+            let sections = sections.into_iter();
+            sections.flat_map(|section| section.0.into_vec()).collect()
+        }
+        Body::Value(_) | Body::Sequence(_) | Body::Empty => Vec::new(),
+    }
+}
+
+/// Whether another may have had it, which is so unless the broker says the contrary.
+fn is_redelivered(header: Option<&Header>) -> bool {
+    !header.is_some_and(|header| header.first_acquirer)
+}
+
+#[cfg(test)]
+mod tests {
+    use fe2o3_amqp::types::messaging::{AmqpValue, Batch, Data};
+
+    use super::*;
+
+    #[test]
+    fn only_data_is_a_body_of_ours() {
+        let sections = [b"jt".to_vec(), b"est".to_vec()].map(|part| Data(part.into()));
+        let data = Body::Data(Batch::new(sections.to_vec()));
+        assert_eq!(bytes(data), b"jtest");
+        let value = Body::Value(AmqpValue(Value::String("jtest".to_owned())));
+        assert!(bytes(value).is_empty());
+        assert!(bytes(Body::Empty).is_empty());
+    }
+
+    #[test]
+    fn a_message_is_new_only_if_the_broker_says_so() {
+        let first = Header {
+            first_acquirer: true,
+            ..Header::default()
+        };
+        assert!(!is_redelivered(Some(&first)));
+        assert!(is_redelivered(Some(&Header::default())));
+        assert!(is_redelivered(None));
+    }
+}
