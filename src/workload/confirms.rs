@@ -92,7 +92,13 @@ impl<F: Future + Unpin> Confirms<F> {
             let Some(future) = self.pending.get_mut(order) else {
                 continue;
             };
-            if let Poll::Ready(output) = self.woken.poll(order, future) {
+            // Woken, it hardly ever needs to ring again.
+            let mut unheard = Context::from_waker(Waker::noop());
+            let polled = match Pin::new(&mut *future).poll(&mut unheard) {
+                Poll::Pending => self.woken.poll(order, future),
+                ready => ready,
+            };
+            if let Poll::Ready(output) = polled {
                 self.pending.remove(order);
                 out.push((order, output));
             }

@@ -108,14 +108,14 @@ impl Producer {
                 return self.end_overdue(over);
             }
             let done = over || self.ledger.demand().is_done();
-            if done && self.ledger.open() == 0 && publisher.is_free() {
+            if done && self.ledger.open() == 0 {
                 publisher.close().await;
                 return End::Over;
             }
             let due = if over {
                 None
             } else {
-                match self.publish_if_due(&mut publisher, now) {
+                match self.publish_what_is_due(&mut publisher, now) {
                     Ok(due) => due,
                     Err(reason) => return self.end_lost(reason),
                 }
@@ -135,32 +135,33 @@ impl Producer {
         }
     }
 
-    /// Publishes where there is room and something is due; else, when it will be due.
-    fn publish_if_due<W: Wire>(
+    /// Publishes what is due, where there is room; and when the next will be due, if it waits for that alone.
+    fn publish_what_is_due<W: Wire>(
         &mut self,
         publisher: &mut Publisher<W>,
         now: Nanos,
     ) -> Result<Option<Nanos>, String> {
         let window = usize::try_from(self.context.workload.window).unwrap_or(usize::MAX);
-        let room = publisher.is_free() && self.ledger.open() < window.max(1);
-        if !room || !self.ledger.demand().has_next() {
-            return Ok(None);
-        }
-        let intended = match self.pace.due(now) {
-            Due::At(due) => return Ok(Some(due)),
-            Due::Now(intended) => intended,
-        };
-        if !publisher.is_open() {
-            return Err("connection lost".to_owned());
-        }
-        self.pace.advance();
-        if let Some((order, id)) = self.ledger.invoke(intended) {
-            let message = Message {
-                queue: self.ledger.queue_of(id),
-                id,
-                body: self.codec.encode(id),
+        while publisher.is_free()
+            && self.ledger.open() < window.max(1)
+            && self.ledger.demand().has_next()
+        {
+            let intended = match self.pace.due(now) {
+                Due::At(due) => return Ok(Some(due)),
+                Due::Now(intended) => intended,
             };
-            publisher.publish(order, message);
+            if !publisher.is_open() {
+                return Err("connection lost".to_owned());
+            }
+            self.pace.advance();
+            if let Some((order, id)) = self.ledger.invoke(intended) {
+                let message = Message {
+                    queue: self.ledger.queue_of(id),
+                    id,
+                    body: self.codec.encode(id),
+                };
+                publisher.publish(order, message);
+            }
         }
         Ok(None)
     }

@@ -31,7 +31,7 @@ async fn publish_mixed(
     let mut completions = Vec::new();
     let (mut sent, mut elsewhere) = (0, 0);
     while completions.len() < usize::try_from(count).unwrap() {
-        if sent < count && publisher.is_free() && attempts.open() < window {
+        while sent < count && publisher.is_free() && attempts.open() < window {
             let id = AttemptId {
                 producer: 0,
                 sequence: sent,

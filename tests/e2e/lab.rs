@@ -58,7 +58,12 @@ impl Drop for Lab {
 impl Lab {
     /// Waits for one of the labs that `JTEST_TEST_LAB` names; all its hosts are up.
     pub fn hold() -> Self {
-        let (name, held) = free_lab();
+        Self::hold_of("JTEST_TEST_LAB")
+    }
+
+    /// The same, of those that another variable names.
+    pub fn hold_of(variable: &str) -> Self {
+        let (name, held) = free_lab(variable);
         let lab = Self {
             name,
             directory: tempfile::tempdir().unwrap(),
@@ -248,8 +253,8 @@ impl Drop for Running {
 }
 
 /// A lab that no other test has. Where no slots are given out, tests side by side find one each all the same.
-fn free_lab() -> (String, File) {
-    let labs = slot::labs(&["JTEST_TEST_LAB"]);
+fn free_lab(variable: &str) -> (String, File) {
+    let labs = slot::labs(&[variable]);
     let begun = Instant::now();
     loop {
         for name in &labs {

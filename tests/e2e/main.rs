@@ -1,6 +1,6 @@
 //! End to end: the built binary against five real hosts.
 //!
-//! The hosts are a lab that `JTEST_TEST_LAB` names. Every test leaves them healed, and may
+//! The hosts are a lab that `JTEST_TEST_LAB` names, and one with RabbitMQ 4 that `JTEST_TEST_NEWEST_LAB` names. Every test leaves them healed, and may
 //! find them in any state that another one left, an installed cluster among them.
 
 #![expect(
@@ -15,6 +15,7 @@ mod faults;
 mod lab;
 mod login;
 mod machine;
+mod newest;
 mod package;
 mod sources;
 mod survival;

@@ -36,6 +36,8 @@ pub enum NoAnswer {
 }
 
 impl Wire for ChannelWire {
+    const IN_HAND: usize = 128;
+
     type Confirm = ChannelConfirm;
     type Error = NoAnswer;
 

@@ -1,19 +1,25 @@
 //! Publishing: what was handed over, and what the broker answered, in order, by whatever protocol.
 //!
-//! One publish is in hand at a time. [`Publisher::observe`] returns a batch that fulfils the
-//! condition of [`Attempts::settle`](super::attempts::Attempts::settle): it first takes all
-//! confirms that have resolved, and then asks the publish in hand, whose confirm we do not
-//! hold yet. The library marks a publish as written before it can read an answer to it, so as
-//! long as that publish is not marked, its confirm had not resolved either. When it is, its
-//! confirm may have resolved after others that were not taken yet, so they are taken again.
+//! Several publishes are in hand at a time: handed to the library, and not known to be written. Written one by one,
+//! each would be a message to the library's thread, a packet, and a message back.
+//!
+//! [`Publisher::observe`] returns a batch that fulfils the condition of
+//! [`Attempts::settle`](super::attempts::Attempts::settle): that no confirm is missing which resolved before one that is
+//! in it. We hold the confirms of what is written, and those tell when they resolve. The others we do not hold yet. But the
+//! library writes in the order of publishing, and marks a publish as written before it can read an answer to it; so while
+//! the first in hand is not marked, no confirm of those in hand has resolved. That is what `observe` looks at last:
+//! whenever publishes turn out to be written, it takes all confirms that have resolved once more, and looks again.
 
 mod channel;
 mod sender;
 
+use std::collections::VecDeque;
 use std::fmt::Display;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+
+use futures_util::future::{MaybeDone, maybe_done};
 
 pub use self::channel::ChannelWire;
 pub use self::sender::SenderWire;
@@ -27,6 +33,9 @@ type Sending<W> = Pin<Box<dyn Future<Output = Result<<W as Wire>::Confirm, Strin
 
 /// A connection that publishes with confirms. Dropping it cuts the socket.
 pub trait Wire: Sized + Send {
+    /// How many publishes may be in hand. More than one only where they are written in their order, whichever queue they
+    /// go to.
+    const IN_HAND: usize;
     /// Resolves with the broker's answer to one publish, or with why there will be none.
     type Confirm: Future<Output = Result<(Answer, Carried), Self::Error>> + Unpin + Send;
     /// Why there will be none.
@@ -71,7 +80,10 @@ impl Message {
 /// A wire, and what is not answered on it.
 pub struct Publisher<W: Wire> {
     wire: W,
-    in_hand: Option<(Order, Sending<W>)>,
+    /// Not begun.
+    fresh: Vec<(Order, Sending<W>)>,
+    /// Begun, in the order of publishing; what is done is not taken before all that come before it.
+    in_hand: VecDeque<(Order, MaybeDone<Sending<W>>)>,
     confirms: Confirms<W::Confirm>,
 }
 
@@ -89,14 +101,15 @@ impl<W: Wire> Publisher<W> {
     pub fn new(wire: W) -> Self {
         Self {
             wire,
-            in_hand: None,
+            fresh: Vec::new(),
+            in_hand: VecDeque::new(),
             confirms: Confirms::default(),
         }
     }
 
-    /// Whether no publish is in hand.
+    /// Whether another publish may be taken in hand.
     pub fn is_free(&self) -> bool {
-        self.in_hand.is_none()
+        self.fresh.len() + self.in_hand.len() < W::IN_HAND
     }
 
     /// Whether the connection is open as far as is known.
@@ -106,23 +119,31 @@ impl<W: Wire> Publisher<W> {
 
     /// Takes a publish in hand. Nothing is sent before the next [`Self::observe`].
     pub fn publish(&mut self, order: Order, message: Message) {
-        self.in_hand = Some((order, self.wire.send(message)));
+        self.fresh.push((order, self.wire.send(message)));
     }
 
-    /// Waits until something is known: confirms, the publish in hand written, the link lost.
+    /// Waits until something is known: confirms, publishes written, the link lost.
     /// Never returns while nothing happens: the caller sets the deadline. Cancel-safe.
     pub async fn observe(&mut self) -> Batch {
         poll_fn(|context| self.poll_observe(context)).await
     }
 
     fn poll_observe(&mut self, context: &mut Context<'_>) -> Poll<Batch> {
-        let mut batch = Batch::default();
-        self.take_confirms(context, &mut batch);
-        let written = self.poll_in_hand(context, &mut batch);
-        if written {
-            self.take_confirms(context, &mut batch);
+        for (order, sending) in self.fresh.drain(..) {
+            let mut sending = maybe_done(sending);
+            let _is_done = Pin::new(&mut sending).poll(context);
+            self.in_hand.push_back((order, sending));
         }
-        if written || batch.lost.is_some() || !batch.resolved.is_empty() {
+        let mut batch = Batch::default();
+        let mut is_written = false;
+        loop {
+            self.take_confirms(context, &mut batch);
+            if !self.take_written(context, &mut batch) {
+                break;
+            }
+            is_written = true;
+        }
+        if is_written || batch.lost.is_some() || !batch.resolved.is_empty() {
             Poll::Ready(batch)
         } else {
             Poll::Pending
@@ -137,31 +158,37 @@ impl<W: Wire> Publisher<W> {
         }
     }
 
-    /// Whether the publish in hand is over.
-    fn poll_in_hand(&mut self, context: &mut Context<'_>, batch: &mut Batch) -> bool {
-        let Some((order, sending)) = &mut self.in_hand else {
-            return false;
-        };
-        let order = *order;
-        let Poll::Ready(result) = sending.as_mut().poll(context) else {
-            return false;
-        };
-        self.in_hand = None;
-        match result {
-            Ok(confirm) => {
-                if let Some(output) = self.confirms.add(order, confirm) {
-                    batch.confirm(order, output);
-                }
+    /// Takes the confirms of what is written, as far as all before it is; whether there were any.
+    fn take_written(&mut self, context: &mut Context<'_>, batch: &mut Batch) -> bool {
+        let before = self.in_hand.len();
+        while let Some((order, sending)) = self.in_hand.front_mut() {
+            let order = *order;
+            if Pin::new(&mut *sending).poll(context).is_pending() {
+                break;
             }
-            Err(error) => batch.lose(&error),
+            match Pin::new(sending).take_output() {
+                Some(Ok(confirm)) => {
+                    if let Some(output) = self.confirms.add(order, confirm) {
+                        batch.confirm(order, output);
+                    }
+                }
+                Some(Err(error)) => batch.lose(&error),
+                None => {}
+            }
+            self.in_hand.pop_front();
         }
-        true
+        self.in_hand.len() < before
     }
 
     /// Closes the connection in good order.
     pub async fn close(self) {
-        let Self { wire, confirms, .. } = self;
-        drop(confirms);
+        let Self {
+            wire,
+            fresh,
+            in_hand,
+            confirms,
+        } = self;
+        drop((fresh, in_hand, confirms));
         wire.close().await;
     }
 }

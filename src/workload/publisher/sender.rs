@@ -43,6 +43,9 @@ pub struct SenderConfirm {
 }
 
 impl Wire for SenderWire {
+    /// A queue without credit must not hold up what others have answered.
+    const IN_HAND: usize = 1;
+
     type Confirm = SenderConfirm;
     type Error = SendError;
 
