@@ -1,7 +1,7 @@
 //! The books of one consumer: what it received, and what became of its acknowledgements.
 //!
 //! An acknowledgement has no answer. It ends `ok` once the broker has answered a request that was
-//! sent after it on the same channel: the channel has taken it then. If the connection is lost before, nobody
+//! sent after it on the same channel or session: that has taken it then. If the connection is lost before, nobody
 //! knows (`info`), and the message may come again.
 
 use std::sync::Arc;

@@ -1,6 +1,7 @@
-//! End to end: the built binary against five real hosts.
+//! End to end: the built binary against real hosts.
 //!
-//! The hosts are a lab that `JTEST_TEST_LAB` names, and one with RabbitMQ 4 that `JTEST_TEST_NEWEST_LAB` names. Every test leaves them healed, and may
+//! The hosts are five of a lab that `JTEST_TEST_LAB` names, and three with RabbitMQ 4 of one that
+//! `JTEST_TEST_NEWEST_LAB` names. Every test leaves them healed, and may
 //! find them in any state that another one left, an installed cluster among them.
 
 #![expect(

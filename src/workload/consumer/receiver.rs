@@ -1,6 +1,7 @@
-//! AMQP 1.0: a session, and on it a receiver that grants credit as it acknowledges.
+//! AMQP 1.0: a session, and on it a receiver that grants new credit once it has acknowledged.
 //!
-//! A receiver that is closed gets nothing more: the broker returns to the queue what was under way.
+//! A receiver that is closed gets nothing more: the broker returns to the queue what was under way. A message that the
+//! library cannot read ends the connection, for it must not be acknowledged: another client may be able to.
 
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub(super) struct ReceiverWire {
     link: Arc<Mutex<SessionLink>>,
     source: Source,
     receiver: Option<Receiver>,
+    /// Whether it may be sent as many messages as are to be unacknowledged.
+    is_granted: bool,
     unsettled: Vec<DeliveryInfo>,
 }
 
@@ -41,25 +44,22 @@ impl Wire for ReceiverWire {
             link: Arc::new(Mutex::new(link)),
             source,
             receiver: None,
+            is_granted: false,
             unsettled: Vec::new(),
         })
     }
 
     async fn subscribe(&mut self) -> Result<(), String> {
         let mut link = self.link.lock().await;
-        let mut receiver = Receiver::builder()
+        let attaching = Receiver::builder()
             .name(format!("from {}", self.source.queue))
             .source(address(&self.source.queue))
             .sender_settle_mode(SenderSettleMode::Unsettled)
             .receiver_settle_mode(ReceiverSettleMode::First)
             .credit_mode(CreditMode::Manual)
-            .attach(link.session())
-            .await
-            .map_err(|error| error.to_string())?;
-        let credit = self.source.prefetch.into();
-        let granting = receiver.set_credit(credit).await;
-        granting.map_err(|error| error.to_string())?;
-        self.receiver = Some(receiver);
+            .attach(link.session());
+        self.receiver = Some(attaching.await.map_err(|error| error.to_string())?);
+        self.is_granted = false;
         Ok(())
     }
 
@@ -67,13 +67,14 @@ impl Wire for ReceiverWire {
         let Some(receiver) = &mut self.receiver else {
             return Next::Cancelled;
         };
-        let (info, body, header) = match receiver.recv::<Body<Value>>().await {
-            Ok(delivery) => {
-                let info = DeliveryInfo::from(&delivery);
-                let message = delivery.into_message();
-                (info, bytes(message.body), message.header)
+        if !self.is_granted {
+            if let Err(error) = receiver.set_credit(self.source.prefetch.into()).await {
+                return Next::Lost(error.to_string());
             }
-            Err(RecvError::MessageDecode(unreadable)) => (unreadable.info, Vec::new(), None),
+            self.is_granted = true;
+        }
+        let delivery = match receiver.recv::<Body<Value>>().await {
+            Ok(delivery) => delivery,
             Err(RecvError::LinkStateError(
                 LinkStateError::RemoteDetached
                 | LinkStateError::RemoteDetachedWithError(_)
@@ -82,25 +83,23 @@ impl Wire for ReceiverWire {
             )) => return Next::Cancelled,
             Err(error) => return Next::Lost(error.to_string()),
         };
+        let info = DeliveryInfo::from(&delivery);
         let tag = info.delivery_id().into();
         self.unsettled.push(info);
+        let message = delivery.into_message();
         Next::Delivery(Delivery {
-            body,
+            body: bytes(message.body),
             tag,
-            redelivered: is_redelivered(header.as_ref()),
+            redelivered: is_redelivered(message.header.as_ref()),
         })
     }
 
     async fn acknowledge(&mut self, _last: u64) -> Result<(), String> {
-        let Some(receiver) = &mut self.receiver else {
-            return Ok(());
-        };
-        let accepting = receiver
-            .accept_all(std::mem::take(&mut self.unsettled))
-            .await;
-        accepting.map_err(|error| error.to_string())?;
-        let granting = receiver.set_credit(self.source.prefetch.into()).await;
-        granting.map_err(|error| error.to_string())
+        let receiver = self.receiver.as_ref().ok_or("not subscribed")?;
+        let accepted = std::mem::take(&mut self.unsettled);
+        self.is_granted = false;
+        let accepting = receiver.accept_all(accepted).await;
+        accepting.map_err(|error| error.to_string())
     }
 
     /// A link that is attached to no queue, and detached.

@@ -37,7 +37,6 @@ pub(super) trait Wire: Sized + Send + 'static {
 }
 
 /// What is read.
-#[derive(Clone)]
 pub(super) struct Source {
     /// The queue's name.
     pub(super) queue: String,

@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Confirmation, PublisherConfirm};
+use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
 
 use super::super::amqp::Link;
 use super::super::attempts::{Answer, Carried};
@@ -19,6 +20,8 @@ const PERSISTENT: u8 = 2;
 /// A link in confirm mode.
 pub struct ChannelWire {
     link: Link,
+    /// The link's. Every publish under way has it, and a copy of it is a dozen copies.
+    channel: Arc<Channel>,
     queues: Vec<ShortString>,
     max_priority: Option<u8>,
 }
@@ -51,6 +54,7 @@ impl Wire for ChannelWire {
             .await
             .map_err(|error| error.to_string())?;
         Ok(Self {
+            channel: Arc::new(link.channel().clone()),
             link,
             queues: queue.names().into_iter().map(ShortString::from).collect(),
             max_priority: queue.limits.max_priority,
@@ -58,7 +62,7 @@ impl Wire for ChannelWire {
     }
 
     fn send(&self, message: Message) -> Sending<Self> {
-        let channel = self.link.channel().clone();
+        let channel = Arc::clone(&self.channel);
         let queue = self.queues.get(usize::from(message.queue));
         let queue = queue.cloned().unwrap_or_default();
         let mut properties = BasicProperties::default()
@@ -84,6 +88,7 @@ impl Wire for ChannelWire {
     }
 
     async fn close(self) {
+        drop(self.channel);
         self.link.close().await;
     }
 }

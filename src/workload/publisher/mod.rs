@@ -29,6 +29,10 @@ use super::message::AttemptId;
 use super::{Credentials, Endpoint};
 use crate::scenario::Queue;
 
+/// How much may be in hand, unless it is a single message: more would be held twice, by us and by the library, and might
+/// not be written before its confirm is overdue.
+const BYTES_IN_HAND: usize = 256 << 10;
+
 type Sending<W> = Pin<Box<dyn Future<Output = Result<<W as Wire>::Confirm, String>> + Send>>;
 
 /// A connection that publishes with confirms. Dropping it cuts the socket.
@@ -80,11 +84,17 @@ impl Message {
 /// A wire, and what is not answered on it.
 pub struct Publisher<W: Wire> {
     wire: W,
-    /// Not begun.
-    fresh: Vec<(Order, Sending<W>)>,
-    /// Begun, in the order of publishing; what is done is not taken before all that come before it.
-    in_hand: VecDeque<(Order, MaybeDone<Sending<W>>)>,
+    /// In the order of publishing; what is done is not taken before all that come before it.
+    in_hand: VecDeque<InHand<W>>,
+    /// How many of them have begun.
+    begun: usize,
     confirms: Confirms<W::Confirm>,
+}
+
+struct InHand<W: Wire> {
+    order: Order,
+    bytes: usize,
+    sending: MaybeDone<Sending<W>>,
 }
 
 /// What became known.
@@ -101,15 +111,17 @@ impl<W: Wire> Publisher<W> {
     pub fn new(wire: W) -> Self {
         Self {
             wire,
-            fresh: Vec::new(),
             in_hand: VecDeque::new(),
+            begun: 0,
             confirms: Confirms::default(),
         }
     }
 
     /// Whether another publish may be taken in hand.
     pub fn is_free(&self) -> bool {
-        self.fresh.len() + self.in_hand.len() < W::IN_HAND
+        let bytes: usize = self.in_hand.iter().map(|publish| publish.bytes).sum();
+        let count = self.in_hand.len();
+        count == 0 || (count < W::IN_HAND && bytes < BYTES_IN_HAND)
     }
 
     /// Whether the connection is open as far as is known.
@@ -119,7 +131,11 @@ impl<W: Wire> Publisher<W> {
 
     /// Takes a publish in hand. Nothing is sent before the next [`Self::observe`].
     pub fn publish(&mut self, order: Order, message: Message) {
-        self.fresh.push((order, self.wire.send(message)));
+        self.in_hand.push_back(InHand {
+            order,
+            bytes: message.body.len(),
+            sending: maybe_done(self.wire.send(message)),
+        });
     }
 
     /// Waits until something is known: confirms, publishes written, the link lost.
@@ -129,11 +145,10 @@ impl<W: Wire> Publisher<W> {
     }
 
     fn poll_observe(&mut self, context: &mut Context<'_>) -> Poll<Batch> {
-        for (order, sending) in self.fresh.drain(..) {
-            let mut sending = maybe_done(sending);
-            let _is_done = Pin::new(&mut sending).poll(context);
-            self.in_hand.push_back((order, sending));
+        for publish in self.in_hand.iter_mut().skip(self.begun) {
+            let _is_done = Pin::new(&mut publish.sending).poll(context);
         }
+        self.begun = self.in_hand.len();
         let mut batch = Batch::default();
         let mut is_written = false;
         loop {
@@ -161,15 +176,15 @@ impl<W: Wire> Publisher<W> {
     /// Takes the confirms of what is written, as far as all before it is; whether there were any.
     fn take_written(&mut self, context: &mut Context<'_>, batch: &mut Batch) -> bool {
         let before = self.in_hand.len();
-        while let Some((order, sending)) = self.in_hand.front_mut() {
-            let order = *order;
-            if Pin::new(&mut *sending).poll(context).is_pending() {
+        while let Some(publish) = self.in_hand.front_mut() {
+            let mut sending = Pin::new(&mut publish.sending);
+            if sending.as_mut().poll(context).is_pending() {
                 break;
             }
-            match Pin::new(sending).take_output() {
+            match sending.take_output() {
                 Some(Ok(confirm)) => {
-                    if let Some(output) = self.confirms.add(order, confirm) {
-                        batch.confirm(order, output);
+                    if let Some(output) = self.confirms.add(publish.order, confirm) {
+                        batch.confirm(publish.order, output);
                     }
                 }
                 Some(Err(error)) => batch.lose(&error),
@@ -177,6 +192,7 @@ impl<W: Wire> Publisher<W> {
             }
             self.in_hand.pop_front();
         }
+        self.begun = self.in_hand.len();
         self.in_hand.len() < before
     }
 
@@ -184,11 +200,11 @@ impl<W: Wire> Publisher<W> {
     pub async fn close(self) {
         let Self {
             wire,
-            fresh,
             in_hand,
             confirms,
+            ..
         } = self;
-        drop((fresh, in_hand, confirms));
+        drop((in_hand, confirms));
         wire.close().await;
     }
 }
@@ -205,3 +221,6 @@ impl Batch {
         self.lost.get_or_insert_with(|| error.to_string());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ use crate::scenario::Queue;
 
 /// A session with a sender for each queue.
 pub struct SenderWire {
-    // Each is used by one publish at a time: the one in hand.
+    // Used by the one publish in hand.
     senders: Vec<Arc<Mutex<Sender>>>,
     max_priority: Option<u8>,
     link: SessionLink,
