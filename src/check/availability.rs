@@ -115,12 +115,15 @@ pub struct Return {
 pub struct Confirms {
     faults: Vec<FaultTimes>,
     nodes: BTreeMap<u16, Node>,
+    /// When the last operation was invoked, at whatever node. What comes later are only answers, or none.
     ended: Nanos,
 }
 
 struct Node {
     began: Nanos,
     last: Nanos,
+    /// When the last operation at it was invoked or ended.
+    seen: Nanos,
     confirms: u64,
     /// How many confirms there were in each bucket that has some, by time.
     buckets: Vec<(i64, u64)>,
@@ -149,10 +152,13 @@ impl Check for Confirms {
         ) {
             return;
         }
-        self.ended = self.ended.max(entry.time);
+        if entry.phase == Phase::Invoke {
+            self.ended = self.ended.max(entry.time);
+        }
         let faults = &self.faults;
         let node = self.nodes.entry(entry.node);
         let node = node.or_insert_with(|| Node::new(entry.time, faults.len()));
+        node.seen = node.seen.max(entry.time);
         // Whoever is told that the lock is taken was served.
         let is_told = entry.action == Action::Acquire && entry.cause == Cause::Empty;
         if entry.phase == Phase::Ok || is_told {
@@ -162,7 +168,7 @@ impl Check for Confirms {
 
     fn finding(mut self, seen: &Seen<'_>) -> Finding<Availability> {
         for node in self.nodes.values_mut() {
-            node.gap(self.ended, None, &self.faults);
+            node.gap(self.ended.max(node.seen), None, &self.faults);
         }
         let named = |number: &u16| seen.known.nodes.get(usize::from(*number)).cloned();
         let nodes = self.nodes.iter().filter_map(|(number, node)| {
@@ -248,6 +254,7 @@ impl Node {
         Self {
             began,
             last: began,
+            seen: began,
             confirms: 0,
             buckets: Vec::new(),
             longest: None,
@@ -423,6 +430,23 @@ mod tests {
         assert_eq!(row.healed.unwrap().first_ns, Some(5 * SECOND + 5_000_000));
         let back = row.healed.unwrap().rate_ns.unwrap();
         assert!((back - 5 * SECOND).abs() <= SECOND / 5, "{back}");
+    }
+
+    #[test]
+    fn nothing_is_missed_at_a_node_that_has_nothing_left_to_do() {
+        let mut entries = confirms(&[(0, 20)]);
+        // The last attempt at another node has no answer.
+        for (time, phase) in [(19, Phase::Invoke), (50, Phase::Info)] {
+            entries.push(Entry {
+                time: time * SECOND,
+                phase,
+                node: 1,
+                ..Entry::default()
+            });
+        }
+        let nodes = judged_with::<Confirms>(entries, &[]).data.nodes;
+        assert_eq!(nodes[0].longest, None);
+        assert_eq!(nodes[1].longest.unwrap().length_ns, 31 * SECOND);
     }
 
     #[test]

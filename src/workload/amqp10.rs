@@ -1,5 +1,7 @@
 //! AMQP 1.0 as RabbitMQ 4 serves it: a connection to one broker with one session on it, and the only place where it is made.
 
+use std::pin::pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fe2o3_amqp::connection::ConnectionHandle;
@@ -63,6 +65,15 @@ impl SessionLink {
     /// Whether both connection and session are still open, as far as is known here.
     pub(super) fn is_open(&self) -> bool {
         !self.connection.is_closed() && !self.session.is_ended()
+    }
+
+    /// Why the session is over; the task is woken when it is.
+    pub(super) fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<String> {
+        let ended = pin!(self.session.on_end());
+        ended.poll(context).map(|ended| match ended {
+            Ok(()) => "the session has ended".to_owned(),
+            Err(error) => error.to_string(),
+        })
     }
 
     /// Ends both in good order, if that takes no longer than [`CLOSE_DEADLINE`].

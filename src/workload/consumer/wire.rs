@@ -26,7 +26,7 @@ pub(super) trait Wire: Sized + Send + 'static {
     /// Acknowledges all that was delivered, the last of it under this tag.
     fn acknowledge(&mut self, last: u64) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// A request that changes nothing. Once it is answered, the broker has taken all that was sent before it.
+    /// A request that changes nothing. Once it is answered, the broker has read all that was sent before it.
     fn ask(&self) -> impl Future<Output = Result<(), Self::Error>> + Send + use<Self>;
 
     /// Is no longer sent messages. Those under way still come, if the protocol keeps them for their subscriber.

@@ -59,6 +59,11 @@ pub trait Wire: Sized + Send {
     /// Whether it is open as far as is known.
     fn is_open(&self) -> bool;
 
+    /// Why it is lost, where the confirms that are awaited do not tell of it.
+    fn poll_lost(&mut self, _context: &mut Context<'_>) -> Poll<String> {
+        Poll::Pending
+    }
+
     /// Closes it in good order.
     fn close(self) -> impl Future<Output = ()> + Send;
 }
@@ -157,6 +162,9 @@ impl<W: Wire> Publisher<W> {
                 break;
             }
             is_written = true;
+        }
+        if let Poll::Ready(reason) = self.wire.poll_lost(context) {
+            batch.lose(&reason);
         }
         if is_written || batch.lost.is_some() || !batch.resolved.is_empty() {
             Poll::Ready(batch)

@@ -9,7 +9,7 @@
 //! Outcomes come with their deliveries, so none is taken for another's.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -112,6 +112,20 @@ impl Wire for SenderWire {
 
     fn is_open(&self) -> bool {
         self.link.is_open()
+    }
+
+    /// Those that await an outcome are told of the end of a link only when it is dropped.
+    fn poll_lost(&mut self, context: &mut Context<'_>) -> Poll<String> {
+        for sender in &self.senders {
+            // Where it is in use, its user is told.
+            let Ok(mut sender) = sender.try_lock() else {
+                continue;
+            };
+            if let Poll::Ready(error) = pin!(sender.on_detach()).poll(context) {
+                return Poll::Ready(error.to_string());
+            }
+        }
+        self.link.poll_ended(context)
     }
 
     async fn close(mut self) {
