@@ -98,6 +98,20 @@ fn without_json_standard_output_is_left_alone() {
 }
 
 #[test]
+fn a_history_on_which_the_library_panics_is_damaged_and_nothing_else_is_said() {
+    let nowhere = Nowhere::new();
+    nowhere.jtest(&["synth", "--ops", "100", "run"], None);
+    let damaged = "fuzz/corpus/history/damaged-inside-a-dictionary.arrow";
+    let damaged = Path::new(env!("CARGO_MANIFEST_DIR")).join(damaged);
+    std::fs::copy(damaged, nowhere.path("run/history.arrow")).unwrap();
+    let checked = nowhere.jtest(&["check", "run"], None);
+    assert_eq!(checked.status.code(), Some(2));
+    let told = text(&checked.stdout);
+    assert!(told.contains("the history has no end"), "{told}");
+    assert_eq!(text(&checked.stderr), "");
+}
+
+#[test]
 fn a_run_logs_to_its_directory_and_to_the_file_that_is_named() {
     let nowhere = Nowhere::new();
     std::fs::write(nowhere.path("log"), "before\n").unwrap();

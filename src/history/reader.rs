@@ -5,10 +5,12 @@
 //! file's: a lost page of zeros reads as an end. A file of another version or with other
 //! columns is refused rather than guessed at.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -144,10 +146,26 @@ impl Reader {
     }
 }
 
-/// The Arrow reader is not written for damaged files and may panic on one; to us that is damage.
+thread_local! {
+    static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The Arrow reader is not written for damaged files and may panic on one; to us that is damage, and nothing that
+/// anybody should read about.
 fn guarded<T>(read: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, ArrowError> {
-    catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(ArrowError::IpcError("damaged".to_owned())))
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let tell = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !IS_GUARDED.get() {
+                tell(panic);
+            }
+        }));
+    });
+    IS_GUARDED.set(true);
+    let read = catch_unwind(AssertUnwindSafe(read));
+    IS_GUARDED.set(false);
+    read.unwrap_or_else(|_| Err(ArrowError::IpcError("damaged".to_owned())))
 }
 
 /// Some entries in a row, by columns of equal length.
