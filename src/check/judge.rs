@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::losses::Losses;
-use super::results::{Evidence, Finding, Results, TotalQueue};
+use super::results::{EVIDENCE, Evidence, Finding, Results, TotalQueue};
 use super::table::{Checks, Known, Seen};
 use super::total_queue::{self, NotAHistory, Tally};
 use super::window::FaultTimes;
@@ -134,8 +134,11 @@ pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
     let verdict = parts
         .iter()
         .fold(Verdict::Valid, |verdict, part| verdict.and(part.verdict));
-    let not_valid = parts.iter().filter(|part| part.verdict != Verdict::Valid);
-    let reasons = not_valid.map(|part| part.summary.to_owned()).collect();
+    parts.retain(|part| part.verdict != Verdict::Valid);
+    if results.is_cut_off() {
+        parts.sort_by_key(|part| part.name != EVIDENCE);
+    }
+    let reasons = parts.iter().map(|part| part.summary.to_owned()).collect();
     results.verdict = if is_damaged {
         Verdict::Unknown
     } else {

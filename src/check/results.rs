@@ -23,7 +23,8 @@ pub struct Results {
     pub format_version: u32,
     /// The answer: the worst of all findings that decide.
     pub verdict: Verdict,
-    /// One sentence for each deciding finding that is not valid.
+    /// One sentence for each deciding finding that is not valid. Where a stage failed before anything was confirmed,
+    /// the first says which and why.
     pub reasons: Vec<String>,
     /// Checkers whose findings are told and do not decide, as the scenario has it.
     pub reported: Vec<Checker>,
@@ -61,7 +62,15 @@ pub struct Part<'a> {
     pub decides: bool,
 }
 
+/// The name of the part that says whether there is all the evidence that a verdict needs.
+pub const EVIDENCE: &str = "evidence";
+
 impl Results {
+    /// Whether a stage failed before anything was confirmed. What the other findings miss follows from that.
+    pub fn is_cut_off(&self) -> bool {
+        self.total_queue.data.confirmed == 0 && !self.evidence.data.failed_stages.is_empty()
+    }
+
     /// What each checker says, in the order in which it is told.
     pub fn parts(&self) -> Vec<Part<'_>> {
         let of_history = |checker: Checker, (verdict, summary)| Part {
@@ -80,7 +89,7 @@ impl Results {
         let told = self.findings.told().into_iter();
         parts.extend(told.map(|(checker, told)| of_history(checker, told)));
         parts.push(always("coverage", self.coverage.told()));
-        parts.push(always("evidence", self.evidence.told()));
+        parts.push(always(EVIDENCE, self.evidence.told()));
         parts
     }
 }
@@ -170,7 +179,7 @@ pub struct TotalQueue {
     /// Values received that were never sent, or all of whose attempts surely were not taken.
     /// Of those never sent, beyond [`LISTED_MAX`], each receipt counts.
     pub unexpected: u64,
-    /// Received messages of another run, or with a damaged body.
+    /// Receipts of messages of another run, or with a damaged body; one that is received again counts again.
     pub foreign: u64,
     /// Values confirmed, never received and not expired: the number of lost ones where the drain and
     /// the history are complete, `null` where one cannot know.

@@ -289,7 +289,7 @@ pub fn finding(sums: TotalQueue, sends: bool) -> Finding<TotalQueue> {
         (Verdict::Invalid, broken.join("; "))
     } else if sums.foreign > 0 {
         let summary = format!(
-            "{} received messages are damaged, or somebody else used the queue",
+            "{} receipts were of messages that are damaged, or somebody else used the queue",
             sums.foreign
         );
         (Verdict::Unknown, summary)

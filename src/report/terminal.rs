@@ -9,8 +9,8 @@ use crate::check::fifo::Fifo;
 use crate::check::lock::{HoldTimes, Lock};
 use crate::check::order::{Order, Sighting};
 use crate::check::results::{
-    AwaitCoverage, FaultCoverage, LogLine, LogPattern, LossGroup, LostValue, Results, TotalQueue,
-    Value,
+    AwaitCoverage, EVIDENCE, FaultCoverage, LogLine, LogPattern, LossGroup, LostValue, Results,
+    TotalQueue, Value,
 };
 use crate::check::window::Window;
 use crate::diagnostic::visible;
@@ -119,7 +119,7 @@ pub fn verdict_text(results: &Results) -> String {
             let parts = results.parts();
             let told = parts
                 .iter()
-                .filter(|part| part.decides && part.name != "evidence");
+                .filter(|part| part.decides && part.name != EVIDENCE);
             let told: Vec<_> = told.map(|part| part.summary).collect();
             told.join("; ")
         }
