@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Queue, Workload, WorkloadKind};
+use super::{Queue, Workload, WorkloadKind, word};
 use crate::diagnostic::Collector;
 use crate::yaml::Fields;
 
@@ -65,8 +65,7 @@ impl Checker {
 
     /// Its word.
     pub fn word(self) -> &'static str {
-        let found = Self::WORDS.iter().find(|(_, checker)| *checker == self);
-        found.map_or("", |(word, _)| word)
+        word(&Self::WORDS, self)
     }
 
     /// Whether it looks at runs of such a workload on such queues.

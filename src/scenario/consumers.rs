@@ -127,6 +127,17 @@ pub(super) fn check(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
             "write `by: push`, or remove `queue.single_active_consumer`",
         );
     }
+    let prefetch = tree
+        .get("workload")
+        .and_then(|workload| workload.get("consumers"));
+    let prefetch = prefetch.and_then(|consumers| consumers.get("prefetch"));
+    if let Some(prefetch) = prefetch.filter(|_| consumers.by == Receiving::Get) {
+        to.warning(
+            prefetch.place,
+            "`prefetch` has no effect: those that get ask for one message after another",
+            "remove it, or write `by: push` or `by: mixed`",
+        );
+    }
     if consumers.by == Receiving::Push && consumers.ack_batch > consumers.prefetch {
         to.warning(
             place(tree, "workload.consumers.ack_batch"),
@@ -165,15 +176,32 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_effect_is_told() {
+        for (by, expected) in [
+            ("push", ""),
+            ("get", "`prefetch` has no effect"),
+            ("mixed", ""),
+        ] {
+            let text = format!(
+                "name: a\nworkload: {{amount: 1m, consumers: {{count: 2, by: {by}, prefetch: 10}}}}"
+            );
+            let (_, warnings) = parse("s.yaml", &text, &[]).unwrap();
+            let warnings = warnings.to_string();
+            assert!(warnings.contains(expected), "{by}: {warnings}");
+            assert_eq!(warnings.is_empty(), expected.is_empty(), "{by}: {warnings}");
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_together_is_told() {
         for (text, said) in [
             (
                 "workload: {kind: lock, amount: 1m, consumers: {count: 1}}",
-                "`consumers` is of workloads that publish as `queue` does",
+                "the workload `lock` has no `consumers`",
             ),
             (
                 "workload: {kind: dead-letter, amount: 1m, consumers: {count: 1}}",
-                "`consumers` is of the workloads `queue`, `order` and `stream` alone",
+                "the workload `dead-letter` has no `consumers`",
             ),
             (
                 "workload: {kind: fifo, amount: 1m}\nqueue: {count: 2}",

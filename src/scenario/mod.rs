@@ -157,6 +157,11 @@ impl WorkloadKind {
         ("stream", Self::Stream),
     ];
 
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        word(&Self::WORDS, self)
+    }
+
     /// Whether the clients publish as those of `queue` do.
     pub fn publishes_as_queue(self) -> bool {
         matches!(
@@ -383,6 +388,12 @@ impl NodesSpec {
         ("leader-side", Self::LeaderSide),
         ("other-side", Self::OtherSide),
     ];
+}
+
+/// The word that stands for a value.
+fn word<T: PartialEq>(words: &[(&'static str, T)], wanted: T) -> &'static str {
+    let found = words.iter().find(|(_, value)| *value == wanted);
+    found.map_or("", |(word, _)| *word)
 }
 
 #[cfg(test)]

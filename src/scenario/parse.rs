@@ -213,8 +213,8 @@ fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
             if let Some(value) = fields.take(key) {
                 to.error(
                     value.place,
-                    format!("`{key}` is of workloads that publish as `queue` does"),
-                    "remove it: other clients do one thing at a time, and nothing twice",
+                    format!("the workload `{}` has no `{key}`", workload.kind.word()),
+                    "remove it: each of its clients does one thing at a time, and nothing twice",
                 );
             }
         }
@@ -225,8 +225,8 @@ fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
     } else if let Some(value) = fields.take("consumers") {
         to.error(
             value.place,
-            "`consumers` is of the workloads `queue`, `order` and `stream` alone",
-            "remove it: what consumers took would not be told from what the queue let go",
+            format!("the workload `{}` has no `consumers`", workload.kind.word()),
+            "remove it, or choose `queue`, `order` or `stream`: what consumers took would not be told from what the queue let go",
         );
     }
     if workload.kind.has_protocols() {
@@ -235,8 +235,8 @@ fn workload(fields: Option<Fields<'_>>, to: &mut Collector<'_>) -> Workload {
     } else if let Some(value) = fields.take("protocol") {
         to.error(
             value.place,
-            "`protocol` is of the workloads `queue`, `order`, `dead-letter` and `transient` alone",
-            "remove it: each of the others needs the one protocol that it speaks",
+            format!("the workload `{}` has no `protocol`", workload.kind.word()),
+            "remove it, or choose `queue`, `order`, `dead-letter` or `transient`: this one needs the protocol that it speaks",
         );
     }
     if workload.kind == WorkloadKind::Lock {

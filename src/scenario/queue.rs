@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::checks::place;
 use super::limits::{self, Limits};
 use super::parse::{is_word, text};
+use super::word;
 use crate::diagnostic::{Collector, quoted};
 use crate::yaml::{Fields, Value};
 
@@ -67,11 +68,6 @@ impl Promotion {
     pub fn word(self) -> &'static str {
         word(&Self::WORDS, self)
     }
-}
-
-fn word<T: PartialEq>(words: &[(&'static str, T)], wanted: T) -> &'static str {
-    let found = words.iter().find(|(_, value)| *value == wanted);
-    found.map_or("", |(word, _)| *word)
 }
 
 /// The queues under test, all alike.

@@ -83,7 +83,7 @@ fn producers_have_a_choice_of_protocols_where_they_have_one() {
     for (text, said) in [
         (
             "workload: {kind: stream, amount: 1m, protocol: amqp-1.0}\nqueue: {type: stream}",
-            "`protocol` is of the workloads",
+            "the workload `stream` has no `protocol`",
         ),
         (
             "workload: {amount: 1m, protocol: amqp-2.0}",
