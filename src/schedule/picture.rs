@@ -24,7 +24,7 @@ enum Row<'p> {
     Await(&'p PlannedAwait, Option<FaultId>, Outlined<super::AwaitId>),
 }
 
-/// One line for each fault and each condition, and more where the text is long.
+/// One line for each fault and each condition, more where the text is long, and one for the end of the last step.
 pub fn table(plan: &Plan) -> String {
     let mut text = format!(
         "{:<9}{:>10} {:>10} {:>9}  what\n",
@@ -55,6 +55,8 @@ pub fn table(plan: &Plan) -> String {
         let head = format!("{name:<9}{:>10} {until:>10} {lasts:>9}  ", moment(from));
         wrapped(&mut text, &head, &what);
     }
+    let end = moment(outline(plan).end);
+    text.push_str(&format!("{:<9}{end:>10}\n", "end"));
     text
 }
 
