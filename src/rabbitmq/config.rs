@@ -11,10 +11,16 @@ use crate::scenario::{Cluster, PartitionHandling, QueueType};
 /// stops a lab.
 const DISK_FREE_LIMIT: &str = "50MB";
 
-/// How often, and how many milliseconds apart, a broker that discovers its peers under a lock asks them for a
-/// cluster before it begins one. All start at once and from nothing, so the first finds none; by default it asks for
-/// 5 s, and the others wait for the lock, in steps that double.
-const RETRIES_UNDER_LOCK: (u32, u32) = (4, 100);
+/// What a broker is told that discovers its peers under a lock; all start at once and from nothing. The first finds no
+/// cluster, and by default asks for one for 5 s. The others wait for the lock, by default in random steps that grow up to
+/// 8 s; told to try only twice, each then waits for a fixed time. All in all they wait for five minutes, as by default.
+const UNDER_LOCK: &str = "\
+cluster_formation.discovery_retry_limit = 4
+cluster_formation.discovery_retry_interval = 100
+cluster_formation.internal_lock_retries = 1
+cluster_formation.lock_retry_limit = 1000
+cluster_formation.lock_retry_timeout = 300
+";
 
 /// What one node's files say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,15 +120,10 @@ fn rabbitmq_conf(peers: &[Peer], cluster: &Cluster, discovers_under_lock: bool) 
          cluster_formation.peer_discovery_backend = classic_config\n"
     );
     if discovers_under_lock {
-        let (retries, interval) = RETRIES_UNDER_LOCK;
-        // Writing to a string cannot fail.
-        let _ = write!(
-            text,
-            "cluster_formation.discovery_retry_limit = {retries}\n\
-             cluster_formation.discovery_retry_interval = {interval}\n"
-        );
+        text.push_str(UNDER_LOCK);
     }
     for (number, peer) in peers.iter().enumerate() {
+        // Writing to a string cannot fail.
         let _ = writeln!(
             text,
             "cluster_formation.classic_config.nodes.{} = {}",
@@ -215,6 +216,9 @@ mod tests {
         cluster_formation.peer_discovery_backend = classic_config
         cluster_formation.discovery_retry_limit = 4
         cluster_formation.discovery_retry_interval = 100
+        cluster_formation.internal_lock_retries = 1
+        cluster_formation.lock_retry_limit = 1000
+        cluster_formation.lock_retry_timeout = 300
         cluster_formation.classic_config.nodes.1 = rabbit@n1
         cluster_formation.classic_config.nodes.2 = rabbit@n2
         ---
