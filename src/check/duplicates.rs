@@ -153,7 +153,8 @@ impl Check for Receipts {
             ..self.counts
         };
         let (verdict, summary) = if data.receipts == 0 {
-            let summary = "nothing was received, so nothing could come twice".to_owned();
+            let summary =
+                "no message of this run was received, so none could come twice".to_owned();
             (Verdict::Unknown, summary)
         } else if data.duplicates == 0 {
             (Verdict::Valid, "no message was received twice".to_owned())
@@ -231,5 +232,6 @@ mod tests {
         let finding = judged::<Receipts>([publish, publish, foreign, foreign]);
         assert_eq!(finding.verdict, Verdict::Unknown);
         assert_eq!(finding.data, Duplicates::default());
+        assert_eq!(judged::<Receipts>([]).verdict, Verdict::Unknown);
     }
 }

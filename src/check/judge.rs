@@ -135,7 +135,7 @@ pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
         .iter()
         .fold(Verdict::Valid, |verdict, part| verdict.and(part.verdict));
     parts.retain(|part| part.verdict != Verdict::Valid);
-    if results.is_cut_off() {
+    if verdict == Verdict::Unknown && has_no_load(&results) {
         parts.sort_by_key(|part| part.name != EVIDENCE);
     }
     let reasons = parts.iter().map(|part| part.summary.to_owned()).collect();
@@ -146,6 +146,14 @@ pub fn judge(directory: &Path) -> Result<Results, JudgeError> {
     };
     results.reasons = reasons;
     Ok(results)
+}
+
+/// Whether the load failed or never began, and nothing was confirmed: what the other findings miss follows from that.
+fn has_no_load(results: &Results) -> bool {
+    let until_load = [Stage::Connect, Stage::Preflight, Stage::Deploy, Stage::Load];
+    let failed = &results.evidence.data.failed_stages;
+    let has_failed = |stage: &Stage| failed.contains_key(&stage.to_string());
+    results.total_queue.data.confirmed == 0 && until_load.iter().any(has_failed)
 }
 
 /// The results as they stand in `results.json`.

@@ -69,6 +69,35 @@ fn a_run_that_ended_before_its_load_is_unknown_and_says_where() {
 }
 
 #[test]
+fn a_load_that_failed_after_confirms_does_not_come_before_what_they_show() {
+    let undrained = Run {
+        drained: false,
+        ..Run::default()
+    };
+    let directory = undrained.write();
+    let path = directory.path().join(EVENTS_FILE);
+    let failed = Record {
+        time: 1,
+        event: Event::StageEnded {
+            stage: Stage::Load,
+            error: Some("a client panicked".into()),
+        },
+    };
+    let events = fs::read_to_string(&path).expect("events.jsonl");
+    let failed = serde_json::to_string(&failed).expect("JSON");
+    fs::write(&path, format!("{events}{failed}\n")).expect("events.jsonl");
+    let reasons = judge(directory.path()).expect("results").reasons;
+    assert!(
+        reasons[0].starts_with("whether messages were lost is not known"),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons[1].contains("load: a client panicked"),
+        "{reasons:?}"
+    );
+}
+
+#[test]
 fn a_fault_without_load_under_it_proves_nothing() {
     let idle = Run {
         load_from_s: 9,

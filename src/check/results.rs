@@ -23,8 +23,8 @@ pub struct Results {
     pub format_version: u32,
     /// The answer: the worst of all findings that decide.
     pub verdict: Verdict,
-    /// One sentence for each deciding finding that is not valid. Where a stage failed before anything was confirmed,
-    /// the first says which and why.
+    /// One sentence for each deciding finding that is not valid. Where the load failed or never began, nothing was
+    /// confirmed and nothing is invalid, the first says which stage failed and why.
     pub reasons: Vec<String>,
     /// Checkers whose findings are told and do not decide, as the scenario has it.
     pub reported: Vec<Checker>,
@@ -66,11 +66,6 @@ pub struct Part<'a> {
 pub const EVIDENCE: &str = "evidence";
 
 impl Results {
-    /// Whether a stage failed before anything was confirmed. What the other findings miss follows from that.
-    pub fn is_cut_off(&self) -> bool {
-        self.total_queue.data.confirmed == 0 && !self.evidence.data.failed_stages.is_empty()
-    }
-
     /// What each checker says, in the order in which it is told.
     pub fn parts(&self) -> Vec<Part<'_>> {
         let of_history = |checker: Checker, (verdict, summary)| Part {

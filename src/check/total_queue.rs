@@ -289,7 +289,7 @@ pub fn finding(sums: TotalQueue, sends: bool) -> Finding<TotalQueue> {
         (Verdict::Invalid, broken.join("; "))
     } else if sums.foreign > 0 {
         let summary = format!(
-            "{} receipts were of messages that are damaged, or somebody else used the queue",
+            "messages that are damaged, or somebody else's, were received {} times",
             sums.foreign
         );
         (Verdict::Unknown, summary)

@@ -160,7 +160,7 @@ mod tests {
         fault 2       1m10s      1m40s       30s  partition leader and the first 1 of n5
                                                     n3 n1 n4 n2 | the others
         fault 3       2m10s      2m40s       30s  partition n1 n3 | n2 n4 n5
-        end           2m40s
+        end           2m40s                       of the last step
 
                                   0s                  1m                  2m
         1 partition                  ##########

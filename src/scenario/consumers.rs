@@ -76,6 +76,15 @@ pub(super) fn parse(
     }
     let by = fields.choice("by", &Receiving::WORDS, to);
     consumers.by = by.unwrap_or(consumers.by);
+    if consumers.by == Receiving::Get
+        && let Some(prefetch) = fields.take("prefetch")
+    {
+        to.warning(
+            prefetch.place,
+            "`prefetch` has no effect: those that get ask for one message after another",
+            "remove it, or write `by: push` or `by: mixed`",
+        );
+    }
     for (key, target) in [
         ("prefetch", &mut consumers.prefetch),
         ("ack_batch", &mut consumers.ack_batch),
@@ -125,17 +134,6 @@ pub(super) fn check(scenario: &Scenario, tree: &Value, to: &mut Collector<'_>) {
             place(tree, "workload.consumers.by"),
             "a queue with a single active consumer does not answer those that get",
             "write `by: push`, or remove `queue.single_active_consumer`",
-        );
-    }
-    let prefetch = tree
-        .get("workload")
-        .and_then(|workload| workload.get("consumers"));
-    let prefetch = prefetch.and_then(|consumers| consumers.get("prefetch"));
-    if let Some(prefetch) = prefetch.filter(|_| consumers.by == Receiving::Get) {
-        to.warning(
-            prefetch.place,
-            "`prefetch` has no effect: those that get ask for one message after another",
-            "remove it, or write `by: push` or `by: mixed`",
         );
     }
     if consumers.by == Receiving::Push && consumers.ack_batch > consumers.prefetch {

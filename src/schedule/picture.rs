@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{FaultId, Moment, Outlined, Plan, PlannedAwait, PlannedLasts, TimedFault, outline};
+use super::{
+    FaultId, Moment, Outline, Outlined, Plan, PlannedAwait, PlannedLasts, TimedFault, outline,
+};
 use crate::diagnostic::visible;
 
 const COLUMNS: usize = 80;
@@ -30,7 +32,8 @@ pub fn table(plan: &Plan) -> String {
         "{:<9}{:>10} {:>10} {:>9}  what\n",
         "", "from", "until", "lasts"
     );
-    for row in rows(plan) {
+    let outline = outline(plan);
+    for row in rows(plan, &outline) {
         let (name, from, until, what) = match row {
             Row::Fault(fault, times) => (
                 format!("fault {}", fault.id.0),
@@ -55,8 +58,11 @@ pub fn table(plan: &Plan) -> String {
         let head = format!("{name:<9}{:>10} {until:>10} {lasts:>9}  ", moment(from));
         wrapped(&mut text, &head, &what);
     }
-    let end = moment(outline(plan).end);
-    text.push_str(&format!("{:<9}{end:>10}\n", "end"));
+    let end = moment(outline.end);
+    text.push_str(&format!(
+        "{:<9}{end:>10}{:>23}of the last step\n",
+        "end", ""
+    ));
     text
 }
 
@@ -67,7 +73,7 @@ pub fn timeline(plan: &Plan) -> String {
     let mut lanes: Vec<(String, String)> = Vec::new();
     let mut by_kind: BTreeMap<&str, usize> = BTreeMap::new();
     let is_many = outline.faults.len() + outline.awaits.len() > LANES_MAX;
-    for row in rows(plan) {
+    for row in rows(plan, &outline) {
         let (name, from, until, mark) = match &row {
             Row::Fault(fault, times) => {
                 let name = match is_many {
@@ -125,10 +131,16 @@ fn row_kind<'p>(row: &Row<'p>) -> &'p str {
 }
 
 /// Faults and conditions in the plan's order; the condition that ends a fault comes after it.
-fn rows(plan: &Plan) -> Vec<Row<'_>> {
-    let outline = outline(plan);
-    let faults = plan.faults().into_iter().zip(outline.faults);
-    let awaits: Vec<_> = plan.awaits().into_iter().zip(outline.awaits).collect();
+fn rows<'p>(plan: &'p Plan, outline: &Outline) -> Vec<Row<'p>> {
+    let faults = plan
+        .faults()
+        .into_iter()
+        .zip(outline.faults.iter().copied());
+    let awaits: Vec<_> = plan
+        .awaits()
+        .into_iter()
+        .zip(outline.awaits.iter().copied())
+        .collect();
     let mut rows: Vec<(Duration, u32, Row<'_>)> = Vec::new();
     for (fault, times) in faults {
         rows.push((times.from.time, fault.id.0, Row::Fault(fault, times)));

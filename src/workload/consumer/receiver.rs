@@ -18,9 +18,6 @@ use super::super::amqp10::{SessionLink, address, in_time};
 use super::super::{Credentials, Endpoint};
 use super::wire::{Delivery, Next, Source, Wire};
 
-/// Why a connection ends that was sent what the library cannot read.
-const UNREADABLE: &str = "a message in the queue, of somebody else, cannot be read by AMQP 1.0 and comes again and again";
-
 /// A session, and what it is subscribed to.
 pub(super) struct ReceiverWire {
     // Held by the question that is under way.
@@ -84,7 +81,11 @@ impl Wire for ReceiverWire {
                 | LinkStateError::RemoteClosed
                 | LinkStateError::RemoteClosedWithError(_),
             )) => return Next::Cancelled,
-            Err(RecvError::MessageDecode(_)) => return Next::Lost(UNREADABLE.to_owned()),
+            Err(RecvError::MessageDecode(error)) => {
+                let reason =
+                    format!("a message cannot be decoded, and stays in the queue: {error:?}");
+                return Next::Lost(reason);
+            }
             Err(error) => return Next::Lost(error.to_string()),
         };
         let info = DeliveryInfo::from(&delivery);
