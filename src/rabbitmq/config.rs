@@ -11,17 +11,10 @@ use crate::scenario::{Cluster, PartitionHandling, QueueType};
 /// stops a lab.
 const DISK_FREE_LIMIT: &str = "50MB";
 
-/// What a broker is told that discovers its peers under a lock, for the start from nothing of all at once. The first finds
-/// no cluster, and by default asks for one for 5 s. The others wait for the lock, by default in random steps that grow up
-/// to 8 s; each failure that is left to the broker's own retries is an error in its log. How long they wait in all, our own
-/// deadline says in either case.
-const UNDER_LOCK: &str = "\
-cluster_formation.discovery_retry_limit = 4
-cluster_formation.discovery_retry_interval = 100
-cluster_formation.internal_lock_retries = 4
-cluster_formation.lock_retry_limit = 1000
-cluster_formation.lock_retry_timeout = 100
-";
+/// How often, and how many milliseconds apart, a broker that discovers its peers under a lock asks them for a
+/// cluster before it begins one. All start at once and from nothing, so the first finds none; by default it asks for
+/// 5 s, and the others wait for the lock, in steps that double.
+const RETRIES_UNDER_LOCK: (u32, u32) = (4, 100);
 
 /// What one node's files say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,10 +114,15 @@ fn rabbitmq_conf(peers: &[Peer], cluster: &Cluster, discovers_under_lock: bool) 
          cluster_formation.peer_discovery_backend = classic_config\n"
     );
     if discovers_under_lock {
-        text.push_str(UNDER_LOCK);
+        let (retries, interval) = RETRIES_UNDER_LOCK;
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "cluster_formation.discovery_retry_limit = {retries}\n\
+             cluster_formation.discovery_retry_interval = {interval}\n"
+        );
     }
     for (number, peer) in peers.iter().enumerate() {
-        // Writing to a string cannot fail.
         let _ = writeln!(
             text,
             "cluster_formation.classic_config.nodes.{} = {}",
@@ -217,9 +215,6 @@ mod tests {
         cluster_formation.peer_discovery_backend = classic_config
         cluster_formation.discovery_retry_limit = 4
         cluster_formation.discovery_retry_interval = 100
-        cluster_formation.internal_lock_retries = 4
-        cluster_formation.lock_retry_limit = 1000
-        cluster_formation.lock_retry_timeout = 100
         cluster_formation.classic_config.nodes.1 = rabbit@n1
         cluster_formation.classic_config.nodes.2 = rabbit@n2
         ---
