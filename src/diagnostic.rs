@@ -370,6 +370,17 @@ fn shortened(text: &str, chars_max: usize) -> String {
     }
 }
 
+/// The lines of a text one after the other.
+pub fn on_one_line(text: &str) -> String {
+    let mut lines = text.lines();
+    let mut line = lines.next().unwrap_or_default().to_owned();
+    for next in lines.map(str::trim).filter(|next| !next.is_empty()) {
+        line += if line.ends_with(':') { " " } else { "; " };
+        line += next;
+    }
+    line
+}
+
 /// The text with everything made visible that a terminal would obey instead of showing.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

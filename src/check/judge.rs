@@ -13,6 +13,7 @@ use super::table::{Checks, Known, Seen};
 use super::total_queue::{self, NotAHistory, Tally};
 use super::window::FaultTimes;
 use super::{Verdict, coverage, logs};
+use crate::diagnostic::on_one_line;
 use crate::event::{Event, Record, Stage};
 use crate::history::operation::{Entry, Nanos};
 use crate::history::reader::{HistoryError, Reader};
@@ -354,7 +355,7 @@ fn finding_of(data: Evidence) -> Finding<Evidence> {
     let mut missing: Vec<String> = data
         .failed_stages
         .iter()
-        .map(|(stage, error)| format!("{stage}: {error}"))
+        .map(|(stage, error)| format!("{stage}: {}", on_one_line(error)))
         .collect();
     missing.extend(data.damage.iter().cloned());
     if !data.history_complete {

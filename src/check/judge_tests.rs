@@ -36,7 +36,7 @@ fn a_run_that_ended_before_its_load_is_unknown_and_says_where() {
         },
         false => Event::StageEnded {
             stage: Stage::Deploy,
-            error: Some("n4: no space left".into()),
+            error: Some("n4: no space left\nE: dpkg\n".into()),
         },
     };
     for (events, reason) in [
@@ -47,7 +47,7 @@ fn a_run_that_ended_before_its_load_is_unknown_and_says_where() {
         ),
         (
             vec![deploy(true), deploy(false)],
-            "deploy: n4: no space left; ",
+            "deploy: n4: no space left; E: dpkg; ",
         ),
     ] {
         let directory = Run::default().write();

@@ -1,6 +1,6 @@
 //! What an event says in a line, with its time.
 
-use crate::diagnostic::visible;
+use crate::diagnostic::{on_one_line, visible};
 use crate::event::{Event, Record};
 use crate::history::operation::Nanos;
 
@@ -84,18 +84,11 @@ pub(super) fn line(record: &Record) -> Option<String> {
         | Event::HistoryEnded { .. }
         | Event::Progress { .. } => return None,
     };
-    Some(format!("{} {}", stamp(record.time), on_one_line(&text)))
-}
-
-/// The lines of a text one after the other; nothing in it can drive the terminal.
-fn on_one_line(text: &str) -> String {
-    let mut lines = text.lines();
-    let mut line = lines.next().map_or_else(String::new, visible);
-    for next in lines.map(str::trim).filter(|next| !next.is_empty()) {
-        line += if line.ends_with(':') { " " } else { "; " };
-        line += &visible(next);
-    }
-    line
+    Some(format!(
+        "{} {}",
+        stamp(record.time),
+        visible(&on_one_line(&text))
+    ))
 }
 
 fn proof_text(proven: bool, yes: &str, no: &str, evidence: &[String]) -> String {

@@ -82,8 +82,9 @@ impl Wire for ReceiverWire {
                 | LinkStateError::RemoteClosedWithError(_),
             )) => return Next::Cancelled,
             Err(RecvError::MessageDecode(error)) => {
+                let error = error.source;
                 let reason =
-                    format!("a message cannot be decoded, and stays in the queue: {error:?}");
+                    format!("a message cannot be decoded, and stays in the queue: {error}");
                 return Next::Lost(reason);
             }
             Err(error) => return Next::Lost(error.to_string()),
