@@ -28,10 +28,7 @@ enum Row<'p> {
 
 /// One line for each fault and each condition, more where the text is long, and one for the end of the last step.
 pub fn table(plan: &Plan) -> String {
-    let mut text = format!(
-        "{:<9}{:>10} {:>10} {:>9}  what\n",
-        "", "from", "until", "lasts"
-    );
+    let mut text = line_head("", "from", "until", "lasts") + "what\n";
     let outline = outline(plan);
     for row in rows(plan, &outline) {
         let (name, from, until, what) = match row {
@@ -55,15 +52,17 @@ pub fn table(plan: &Plan) -> String {
             Some(until) => (moment(until), lasts(from, until)),
             None => (String::new(), String::new()),
         };
-        let head = format!("{name:<9}{:>10} {until:>10} {lasts:>9}  ", moment(from));
+        let head = line_head(&name, &moment(from), &until, &lasts);
         wrapped(&mut text, &head, &what);
     }
-    let end = moment(outline.end);
-    text.push_str(&format!(
-        "{:<9}{end:>10}{:>23}of the last step\n",
-        "end", ""
-    ));
+    let head = line_head("end", &moment(outline.end), "", "");
+    wrapped(&mut text, &head, "of the last step");
     text
+}
+
+/// What comes before the last column.
+fn line_head(name: &str, from: &str, until: &str, lasts: &str) -> String {
+    format!("{name:<9}{from:>10} {until:>10} {lasts:>9}  ")
 }
 
 /// A lane for each fault and each condition, or for each kind of fault where there are many.

@@ -32,10 +32,7 @@ async fn judged(
 ) -> (Verdict, TotalQueue, BTreeSet<Value>) {
     let name = "treated";
     let mut work = workload(Amount::Messages(*MESSAGES), 100);
-    // Only there is one to be overdue.
-    if defect == Some(Defect::Hang) {
-        work.confirm_timeout = Duration::from_secs(2);
-    }
+    work.confirm_timeout = Duration::from_secs(2);
     work.reconnect_pause = Duration::from_millis(50);
     let Bench {
         memory,

@@ -76,8 +76,7 @@ pub async fn separate_brokers_are_drained_each_through_itself(brokers: Vec<Broke
 }
 
 pub async fn an_open_loop_keeps_its_rate_and_ends_with_its_duration(broker: Broker) {
-    // The window is that of a second, so that a busy broker does not hold the producer up.
-    let mut workload = workload(Amount::Duration(Duration::from_secs(3)), 100);
+    let mut workload = workload(Amount::Duration(Duration::from_secs(3)), 10);
     workload.rate = Some(100.0);
     let bench = bench("paced", slice::from_ref(&broker), workload).await;
     let summary = queue::run(bench.load).await;
