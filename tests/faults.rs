@@ -333,8 +333,13 @@ async fn a_live_holder_keeps_its_cut_beyond_the_lease() {
         .await
         .unwrap();
     cut_for_good(&hold, &events).await;
+    // An undo may take long, and no renewal waits for it.
+    let busy = "systemd-run --quiet --collect --unit=test-busy flock /run/jtest sleep 28";
+    lab.sh(2, busy).await;
     tokio::time::sleep(2 * LEASE_SHORT).await;
     assert_eq!(*hold.lost().borrow(), None);
+    let notes = |event: &Event| matches!(event, Event::Note { .. });
+    assert!(!events.all().iter().any(notes), "{:#?}", events.all());
     for n in 1..=5 {
         assert_eq!(chains(&lab, n).await, 2, "n{n}");
     }
@@ -438,6 +443,41 @@ async fn a_node_that_cannot_get_ready_leaves_all_whole() {
         !all.iter()
             .any(|event| matches!(event, Event::FaultInjected { .. }))
     );
+    hold.release().await;
+    assert_eq!(lab.sh_all(LEFTOVERS).await, [""; 5]);
+}
+
+#[tokio::test]
+#[ignore = "needs the local lab; scripts/test runs it"]
+async fn a_host_that_is_slow_to_get_ready_keeps_no_renewal_waiting() {
+    let lab = Lab::connect().await;
+    lab.listen().await;
+    let events = Arc::new(Events::default());
+    let hold = lab.acquire("slow", LEASE, events.clone()).await.unwrap();
+    let shadow = "/usr/local/sbin/sync";
+    let slow = format!(
+        "printf '#!/bin/sh\\nuntil [ -e /run/test-synced ]; do sleep 0.1; done\\n' >{shadow}
+         rm -f /run/test-synced; chmod +x {shadow}"
+    );
+    lab.sh(5, &slow).await;
+    let is_injected = || {
+        let all = events.all();
+        all.iter()
+            .any(|event| matches!(event, Event::FaultInjected { .. }))
+    };
+    tokio::join!(cut_for_good(&hold, &events), async {
+        for n in [1, 5] {
+            let armed = "ls /var/lib/jtest-faults 2>/dev/null || true";
+            eventually("the cut is armed", Duration::from_secs(20), || async {
+                !lab.sh(n, armed).await.is_empty()
+            })
+            .await;
+            lab.sh(n, "flock --wait 3 /run/jtest true").await;
+        }
+        assert!(!is_injected(), "{:#?}", events.all());
+        lab.sh(5, "touch /run/test-synced").await;
+    });
+    assert!(is_injected());
     hold.release().await;
     assert_eq!(lab.sh_all(LEFTOVERS).await, [""; 5]);
 }

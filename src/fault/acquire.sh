@@ -7,6 +7,7 @@ if [ ! -d /run/systemd/system ]; then
   exit 1
 fi
 jtest_lock 10
+jtest_lock_hold 10
 if [ -e "$jtest_dir/holder" ] && [ "$(jtest_holder)" != "$1" ] && [ "$(jtest_left)" -gt 0 ]; then
   cat "$jtest_dir/holder"
   echo "left_cs=$(jtest_left)"
@@ -14,7 +15,7 @@ if [ -e "$jtest_dir/holder" ] && [ "$(jtest_holder)" != "$1" ] && [ "$(jtest_lef
   exit 0
 fi
 if [ "$(jtest_holder)" = "$1" ] && [ "$(jtest_left)" -gt 0 ] && [ -s "$jtest_dir/undo" ]; then
-  jtest_renew "$3"
+  jtest_extend "$3"
   echo "boot=$acquire_boot"
   echo 'kept'
   exit 0
@@ -31,7 +32,8 @@ if [ -z "$4" ] && ! jtest_undo_faults; then
   exit 1
 fi
 firewall_clean "$jtest_dir/firewall"
-rm -f "$jtest_dir/deadline"
+rm -f "$jtest_dir/deadline" "$jtest_dir/holder"
+exec 7<&-
 printf '%s\n' "$2" >"$jtest_dir/holder"
 jtest_log "taken by $jtest_actor: $(sed -n 's/^command=//p' "$jtest_dir/holder")"
 cat >"$jtest_dir/undo"

@@ -6,6 +6,11 @@ arm_run=$1 arm_lease=$2 arm_key=$3 arm_about=$4 arm_undo=$5 arm_needs=$6
 shift 6
 jtest_fault=$jtest_faults/$arm_key
 
+# Where the hold is lost, it is not there any more.
+arm_abort() {
+  if jtest_lock 10 && jtest_is_held_by "$arm_run"; then jtest_disarm "$jtest_fault"; fi
+}
+
 # Who heals the host in mid-injection finds the undo and takes it along: then it is done again here.
 arm_end() {
   if [ -z "$arm_undo" ] || [ -d "$jtest_fault" ]; then return 0; fi
@@ -57,18 +62,18 @@ else
   jtest_log "fault $arm_key: $arm_about; by $(jtest_by)"
 fi
 exec 9<&-
-trap arm_end EXIT
+trap arm_abort EXIT
+if [ -n "$arm_undo" ]; then jtest_settle "$arm_key"; fi
 arm_ready=$(jtest_now)
 echo 'ready'
 read -r arm_word || arm_word=
 if [ "$arm_word" = go ] && [ "$(jtest_now)" -gt "$((arm_ready + 1500))" ]; then arm_word=late; fi
 if [ "$arm_word" = go ] && [ ! -d "$jtest_fault" ]; then arm_word='the lease ran out before'; fi
 if [ "$arm_word" != go ]; then
-  trap - EXIT
-  rm -rf "$jtest_fault"
   echo "aborted: ${arm_word:-not told to go}" >&2
   exit 1
 fi
+trap arm_end EXIT
 arm_inject "$@"
 if [ -z "$arm_undo" ]; then jtest_lately "$arm_about"; fi
 echo "fired $(date +%s%N)"

@@ -30,6 +30,11 @@ cut_load() {
     fi
 }
 
+# Who undoes it meanwhile takes all of it along.
+cut_abort() {
+  if jtest_lock 10 && jtest_is_held_by "$cut_run"; then jtest_undo_fault "$cut_key" >/dev/null; fi
+}
+
 jtest_lock 10
 if ! jtest_is_held_by "$cut_run"; then
   echo 'the hold on this host was lost' >&2
@@ -54,11 +59,10 @@ if [ -z "$cut_gated" ]; then
   cut_load '' --test
 fi
 jtest_arm "$cut_key" "$cut_about" "$cut_undo"
-cut_abort() {
-  jtest_undo_fault "$cut_key" >/dev/null
-}
 trap cut_abort EXIT
 if [ -n "$cut_gated" ]; then cut_load lists ''; fi
+exec 9<&-
+jtest_settle "$cut_key"
 
 cut_gates=
 for cut_address in $cut_addresses; do
@@ -75,7 +79,10 @@ if [ -n "$cut_gated" ] && [ -z "$cut_flap" ]; then
 else
   echo 'ready'
   read -r cut_word || cut_word=
+  # What is put in place from here on would outlast an undo that came before.
+  jtest_lock 10
   if [ "$cut_word" = go ] && [ "$(jtest_now)" -gt "$((cut_ready + 1500))" ]; then cut_word=late; fi
+  if [ "$cut_word" = go ] && [ ! -d "$jtest_faults/$cut_key" ]; then cut_word='the lease ran out before'; fi
   if [ "$cut_word" != go ]; then
     echo "aborted: ${cut_word:-not told to go}" >&2
     exit 1

@@ -32,7 +32,9 @@ if ($rest > 0 && $rest < 500_000) {
     pause($nap);
   }
 }
-syswrite($_->[0], $_->[1]) for @lines;
+for (@lines) {
+  defined syswrite($_->[0], $_->[1]) or die "aborted: its rules are gone: $!\n";
+}
 my $fired = now($wall);
 # Where hosts share their processors, the others act before this one speaks.
 pause(10_000);

@@ -1,5 +1,6 @@
 # A host in jtest's hands: one directory with the hold record, the undo and its lease.
-# Everything that changes any of it holds the lock.
+# Everything that changes what is in force holds the lock on the directory. Whose the host is, and until when, has a
+# lock of its own: a renewal waits for no undo, however long that takes.
 
 jtest_dir=/run/jtest
 jtest_units=/run/systemd/system
@@ -8,16 +9,29 @@ jtest_log() {
   logger -t jtest -- "$*" 2>/dev/null || true
 }
 
-# The lock is on the directory itself, so that none is left behind. It may have been replaced
-# while we waited. $1: seconds to wait.
+# The lock is on the directory itself, so that none is left behind. $1: seconds to wait.
 jtest_lock() {
+  jtest_flock 9 "$jtest_dir" "$1"
+}
+
+# This one is on the hold record; where there is none, nobody has the host. Who needs both takes the other first.
+# $1: seconds to wait.
+jtest_lock_hold() {
+  jtest_flock 7 "$jtest_dir/holder" "$1"
+}
+
+# $1: the descriptor that holds the lock, $2: what it is on, which may have been replaced while we waited,
+# $3: seconds to wait
+jtest_flock() {
   for jtest_try in 1 2 3 4 5 6 7 8 9 10; do
-    mkdir -p -m 0700 "$jtest_dir"
-    # Who let go of the host at this moment has taken the directory along; without `command` the shell
-    # would end here.
-    command exec 9<"$jtest_dir" || continue
-    flock -w "$1" 9 || return 1
-    if [ "$(stat -L -c %i /proc/self/fd/9)" = "$(stat -c %i "$jtest_dir" 2>/dev/null)" ]; then return 0; fi
+    if [ "$2" = "$jtest_dir" ]; then mkdir -p -m 0700 "$2"; elif [ ! -e "$2" ]; then return 0; fi
+    # Who let go of the host at this moment has taken it along; without `command` the shell would end here.
+    eval "command exec $1<\"\$2\"" || continue
+    if ! flock -w "$3" "$1"; then
+      echo "another process has the lock on $2, and has it still after $3 s" >&2
+      return 1
+    fi
+    if [ "$(stat -L -c %i "/proc/self/fd/$1")" = "$(stat -c %i "$2" 2>/dev/null)" ]; then return 0; fi
   done
   return 1
 }
@@ -61,7 +75,7 @@ jtest_is_held_by() {
 
 # Begins the lease anew, unless it is longer by now. $1: its seconds. The deadline comes first, so that it has
 # passed when the timer fires.
-jtest_renew() {
+jtest_extend() {
   if [ "$(jtest_left)" -gt "$(($1 * 100))" ]; then
     systemctl is-active --quiet jtest-lease.timer
     return
@@ -74,6 +88,13 @@ jtest_renew() {
   mv "$jtest_dir/deadline.new" "$jtest_dir/deadline"
   systemctl restart jtest-lease.timer
   systemctl is-active --quiet jtest-lease.timer
+}
+
+# The same for who has the other lock alone. $1: seconds
+jtest_renew() {
+  jtest_lock_hold 10
+  jtest_extend "$1"
+  exec 7<&-
 }
 
 # What is under a fault stays known over a reboot: of each fault its undo, armed before it is injected.
@@ -97,8 +118,19 @@ jtest_arm() {
   printf '%s\n' "$2" >"$jtest_faults/$1/about"
   printf '%s\n' "$3" >"$jtest_faults/$1/undo"
   cat /proc/sys/kernel/random/boot_id >"$jtest_faults/$1/boot"
-  sync "$jtest_faults/$1/about" "$jtest_faults/$1/undo" "$jtest_faults/$1/boot"
   jtest_log "fault $1: $2; by $(jtest_by)"
+}
+
+# Sees to it that what is armed outlasts a crash. A disk may take long over it, and a renewal waits for the lock: so
+# this is for who has let go of that. $1: the fault's key.
+jtest_settle() {
+  sync "$jtest_faults/$1/about" "$jtest_faults/$1/undo" "$jtest_faults/$1/boot"
+}
+
+# Forgets what is armed. $1: the fault's directory.
+jtest_disarm() {
+  rm -rf "${1:?}"
+  rmdir "$jtest_faults" 2>/dev/null || true
 }
 
 # Keys of other faults that are in force here and have this note: they hold the same, unless the host has booted
@@ -155,8 +187,7 @@ jtest_undo_fault() {
   done
   jtest_boot=$(cat "$jtest_faults/$1/boot" 2>/dev/null) || jtest_boot=
   if [ "$jtest_boot" != "$(cat /proc/sys/kernel/random/boot_id)" ]; then echo "rebooted=$jtest_about"; fi
-  rm -rf "${jtest_faults:?}/$1"
-  rmdir "$jtest_faults" 2>/dev/null || true
+  jtest_disarm "$jtest_faults/$1"
   jtest_lately "$jtest_about"
   jtest_log "undone $1: $jtest_about; by $(jtest_by)"
   echo "found=$jtest_about"
@@ -165,7 +196,7 @@ jtest_undo_fault() {
 # $1: the directory of a fault, or of one whose undo had to wait.
 jtest_run_undo() {
   if [ ! -e "$1/undo" ] || [ -e "$1/idle" ]; then return 0; fi
-  jtest_fault=$1 sh "$1/undo" 9<&- >&2 || {
+  jtest_fault=$1 sh "$1/undo" 7<&- 9<&- >&2 || {
     echo "this is from undoing $(cat "$1/about"), by $1/undo; \`jtest heal\` tries it again" >&2
     return 1
   }
