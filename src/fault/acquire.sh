@@ -7,7 +7,7 @@ if [ ! -d /run/systemd/system ]; then
   exit 1
 fi
 jtest_lock 10
-jtest_lock_hold 10
+jtest_lock_hold 5
 if [ -e "$jtest_dir/holder" ] && [ "$(jtest_holder)" != "$1" ] && [ "$(jtest_left)" -gt 0 ]; then
   cat "$jtest_dir/holder"
   echo "left_cs=$(jtest_left)"

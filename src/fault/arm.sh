@@ -8,11 +8,13 @@ jtest_fault=$jtest_faults/$arm_key
 
 # Where the hold is lost, it is not there any more.
 arm_abort() {
-  if jtest_lock 10 && jtest_is_held_by "$arm_run"; then jtest_disarm "$jtest_fault"; fi
+  jtest_lock 10 || true
+  if jtest_is_held_by "$arm_run"; then jtest_disarm "$jtest_fault"; fi
 }
 
 # Who heals the host in mid-injection finds the undo and takes it along: then it is done again here.
 arm_end() {
+  trap - EXIT
   if [ -z "$arm_undo" ] || [ -d "$jtest_fault" ]; then return 0; fi
   arm_scratch=$(mktemp -d)
   jtest_fault=$arm_scratch sh -c "$arm_undo" >&2 || true
@@ -68,7 +70,7 @@ arm_ready=$(jtest_now)
 echo 'ready'
 read -r arm_word || arm_word=
 if [ "$arm_word" = go ] && [ "$(jtest_now)" -gt "$((arm_ready + 1500))" ]; then arm_word=late; fi
-if [ "$arm_word" = go ] && [ ! -d "$jtest_fault" ]; then arm_word='the lease ran out before'; fi
+if [ "$arm_word" = go ] && ! jtest_is_armed "$arm_run" "$jtest_fault"; then arm_word='it was undone before'; fi
 if [ "$arm_word" != go ]; then
   echo "aborted: ${arm_word:-not told to go}" >&2
   exit 1
@@ -76,4 +78,5 @@ fi
 trap arm_end EXIT
 arm_inject "$@"
 if [ -z "$arm_undo" ]; then jtest_lately "$arm_about"; fi
+arm_end
 echo "fired $(date +%s%N)"

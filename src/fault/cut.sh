@@ -79,10 +79,10 @@ if [ -n "$cut_gated" ] && [ -z "$cut_flap" ]; then
 else
   echo 'ready'
   read -r cut_word || cut_word=
-  # What is put in place from here on would outlast an undo that came before.
-  jtest_lock 10
+  # What is put in place from here on would outlast an undo that came before. The others do not wait.
+  if [ "$cut_word" = go ]; then jtest_lock 2; fi
   if [ "$cut_word" = go ] && [ "$(jtest_now)" -gt "$((cut_ready + 1500))" ]; then cut_word=late; fi
-  if [ "$cut_word" = go ] && [ ! -d "$jtest_faults/$cut_key" ]; then cut_word='the lease ran out before'; fi
+  if [ "$cut_word" = go ] && ! jtest_is_armed "$cut_run" "$jtest_faults/$cut_key"; then cut_word='it was undone before'; fi
   if [ "$cut_word" != go ]; then
     echo "aborted: ${cut_word:-not told to go}" >&2
     exit 1

@@ -33,7 +33,7 @@ if ($rest > 0 && $rest < 500_000) {
   }
 }
 for (@lines) {
-  defined syswrite($_->[0], $_->[1]) or die "aborted: its rules are gone: $!\n";
+  defined syswrite($_->[0], $_->[1]) or die "aborted: cannot write to its list: $!\n";
 }
 my $fired = now($wall);
 # Where hosts share their processors, the others act before this one speaks.

@@ -1,6 +1,6 @@
 # A host in jtest's hands: one directory with the hold record, the undo and its lease.
-# Everything that changes what is in force holds the lock on the directory. Whose the host is, and until when, has a
-# lock of its own: a renewal waits for no undo, however long that takes.
+# Whatever arms or undoes holds the lock on the directory. Whose the host is, and until when, has a lock of its own: a
+# renewal waits for no undo under its own hold, however long that takes.
 
 jtest_dir=/run/jtest
 jtest_units=/run/systemd/system
@@ -33,6 +33,7 @@ jtest_flock() {
     fi
     if [ "$(stat -L -c %i "/proc/self/fd/$1")" = "$(stat -c %i "$2" 2>/dev/null)" ]; then return 0; fi
   done
+  echo "$2 is made and removed again and again, and cannot be locked" >&2
   return 1
 }
 
@@ -92,7 +93,7 @@ jtest_extend() {
 
 # The same for who has the other lock alone. $1: seconds
 jtest_renew() {
-  jtest_lock_hold 10
+  jtest_lock_hold 5
   jtest_extend "$1"
   exec 7<&-
 }
@@ -121,10 +122,15 @@ jtest_arm() {
   jtest_log "fault $1: $2; by $(jtest_by)"
 }
 
-# Sees to it that what is armed outlasts a crash. A disk may take long over it, and a renewal waits for the lock: so
-# this is for who has let go of that. $1: the fault's key.
+# Sees to it that what is armed outlasts a crash. A disk may take long over it: this is for who has let go of the lock.
+# $1: the fault's key.
 jtest_settle() {
   sync "$jtest_faults/$1/about" "$jtest_faults/$1/undo" "$jtest_faults/$1/boot"
+}
+
+# Whether it still is. $1: the run that armed it, $2: the fault's directory.
+jtest_is_armed() {
+  [ "$(jtest_holder)" = "$1" ] && [ -d "$2" ]
 }
 
 # Forgets what is armed. $1: the fault's directory.

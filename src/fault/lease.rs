@@ -14,7 +14,7 @@ use super::{FaultError, Target, script, undo_text};
 use crate::inventory::NodeName;
 use crate::remote::{Host, RemoteError, Script};
 
-/// The host's own wait for its lock is 10 s.
+/// The host's own waits for its locks are 20 s at most.
 const SCRIPT_DEADLINE: Duration = Duration::from_secs(25);
 /// Faults of the broker are undone by its start, which takes its time.
 const UNDO_DEADLINE: Duration = Duration::from_secs(150);

@@ -22,6 +22,8 @@ look() {
 }
 
 inject() {
+  # A cut that is made ready meanwhile makes the same chains.
+  jtest_lock 5
   for inject_tool in iptables ip6tables; do
     inject_rules=$(packet_loss_rules "$inject_tool" "$1" "$2" "$3")
     if [ -z "$inject_rules" ]; then continue; fi

@@ -177,9 +177,9 @@ impl Lab {
     }
 }
 
-const MEND: &str = r"rm -f /usr/local/sbin/iptables-restore /usr/local/sbin/sync /run/test-stream
+const MEND: &str = r"rm -f /usr/local/sbin/iptables-restore /usr/local/sbin/sync /run/test-stream /run/test-synced
 if [ -e /usr/sbin/ip6tables-restore.off ]; then mv /usr/sbin/ip6tables-restore.off /usr/sbin/ip6tables-restore; fi
-systemctl stop test-listener test-stream test-streamed 2>/dev/null || true
+systemctl stop test-listener test-stream test-streamed test-busy 2>/dev/null || true
 ip -6 addr replace fd77::$(hostname | sed 's/n/1/')/64 dev eth0 nodad
 for family in ip ip6; do
   update-alternatives --quiet --set ${family}tables /usr/sbin/${family}tables-nft
